@@ -1,0 +1,65 @@
+# Every target does its own set-up. Needed on the machine: Python 3.11 or newer, git and make.
+#
+#   make demo    two rounds of a task, end to end, without a key   ONCE=1 ends by itself · JSON=1 · LIVE=1 · PORT=8000
+#   make serve   the service (settings: .env, see .env.example)
+#   make check   format, lint, types, floors, locks
+#   make test    the whole suite                                   ARGS="-k notify"
+#   make lock    pin what pyproject.toml asks for                  UPGRADE=1 takes newer versions
+#   make clean   remove the environment and the caches
+
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
+	$$python -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+UV := $(shell command -v uv)
+PY := .venv/bin/python
+
+# Named after the content of the locks: other locks, another environment.
+MADE := .venv/locks-$(firstword $(shell cat requirements.txt requirements-dev.txt | cksum))
+INSTALL := $(if $(UV),$(UV) pip install --quiet --python $(PY),$(PY) -m pip install --quiet --disable-pip-version-check)
+
+.PHONY: all demo serve check test lock clean
+all: check test
+
+demo: $(MADE)/runtime
+	@$(PY) main.py demo $(if $(ONCE),--once) $(if $(JSON),--json) $(if $(LIVE),--live) $(if $(PORT),--port $(PORT))
+
+serve: $(MADE)/runtime
+	@$(PY) main.py serve
+
+check: $(MADE)/dev
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+	.venv/bin/lint-imports
+	$(PY) -m pytest tests/test_project.py -k lock
+
+test: $(MADE)/dev
+	$(PY) -m pytest -n 2 $(ARGS)
+
+COMPILE = $(or $(UV),.venv/bin/uv) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-annotate --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade) pyproject.toml
+
+lock: | $(if $(UV),,$(MADE))
+	$(if $(UV),,@$(PY) -m pip install --quiet --disable-pip-version-check uv)
+	$(COMPILE) -o requirements.txt
+	$(COMPILE) --group dev -c requirements.txt -o requirements-dev.txt
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(MADE):
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer with venv was found: install one, or say make PYTHON=/path/to/python3" >&2; exit 1; }
+	@echo "Making .venv with $(PYTHON); the first time takes a minute …" >&2
+	@rm -rf .venv
+	@$(if $(UV),$(UV) venv --quiet --python $(PYTHON),$(PYTHON) -m venv) .venv >&2
+	@mkdir $@
+
+$(MADE)/runtime: | $(MADE)
+	@$(INSTALL) --require-hashes -r requirements.txt >&2
+	@touch $@
+
+$(MADE)/dev: | $(MADE)
+	@$(INSTALL) --require-hashes -r requirements-dev.txt >&2
+	@touch $@ $(MADE)/runtime

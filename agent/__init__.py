@@ -1,0 +1,27 @@
+"""POST a brief, get a live, verified site and a call back, exactly once.
+
+The house, a floor a line; a module imports only from floors below its own:
+
+    main.py                        app for uvicorn, the commands for people; nothing happens on import
+    cli                            the commands
+    demo · doctor                  two rounds with an evaluator of its own · what would stand in a task's way
+    client                         a task file read, sent and watched, as an evaluator would
+    show                           a task on a terminal
+    web                            app, api, dashboard: the doors
+    service                        settings in, a wired engine out
+    engine                         durable workflows (deliver, notify): the only module that knows DBOS
+    workshop                       what one task is worked on with
+    loop · notify · skeleton       the agent loop on one screen · the call back · the files that code writes
+    review                         verdicts with evidence on one workspace
+    publish                        publisher (the steps) · git · local · sites
+    tools                          one file a tool, and the toolbox that lists and calls them
+    llm                            model (protocol) · gateway (litellm) · choice · replay
+    intake · prompts · store       request to task · the Jinja templates · the only SQL
+    net · previews                 the guarded HTTP client · what a person would want to see of a file
+    attachments · checks           `data:` URIs to bytes · the evaluators' checks in one form
+    archives · images · tables     files of others, opened within bounds
+    settings · workspace           the environment · immutable files
+    errors · events · records      who can act · what happened · what flows
+
+To understand the product read `records`, then `loop`, then `engine`.
+"""

@@ -1,0 +1,81 @@
+"""The service with the embedded default of every part and an evaluator that waits for its call: all on this machine."""
+
+import asyncio
+import secrets
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import httpx
+from rich.console import Console
+
+from agent import client, events
+from agent.demo.evaluator import Inbox
+from agent.records import Json
+from agent.settings import Settings
+from agent.show import Status, follow
+from agent.web.app import create_app
+from agent.web.servers import listen, served
+
+HOST = "127.0.0.1"
+CALL_BACK_S = 30.0  # how long after the end of the work a call back may still come
+
+
+@dataclass(frozen=True)
+class Venue:
+    """Both sides of the door, open."""
+
+    console: Console
+    http: httpx.AsyncClient
+    inbox: Inbox
+    settings: Settings
+    api_url: str
+    evaluation_url: str
+
+    async def deliver(self, task: Json, label: str) -> tuple[Status, Json]:
+        """Sends a task, shows its progress and waits for its call back: empty when none came. Raises AgentError."""
+        addressed = task | {"secret": self.settings.secret.get_secret_value(), "evaluation_url": self.evaluation_url}
+        expected = self.inbox.expect(addressed["nonce"])
+        _, status_url = await client.send(self.http, f"{self.api_url}/handle_task", addressed)
+        status = await follow(partial(client.look, self.http, status_url), self.console, label)
+        try:
+            return status, await asyncio.wait_for(expected, CALL_BACK_S if status.state == "done" else 0)
+        except TimeoutError:
+            return status, {}
+
+
+@asynccontextmanager
+async def venue(console: Console, data_dir: Path, *, port: int, model: Json) -> AsyncIterator[Venue]:
+    """Port 0 takes a free one; `model` overrides settings of the model. Raises ConfigError."""
+    with closing(listen(HOST, port, "PORT")) as api, closing(listen(HOST, 0, "PORT")) as evaluator:
+        settings = embedded(data_dir, port=api.getsockname()[1], model=model)
+        app, inbox = create_app(settings), Inbox()
+        async with app.open(), served(app, api), served(inbox.app, evaluator), client.client() as http:
+            events.configure(settings.secret_values, quiet=True)  # the progress is shown, not logged
+            yield Venue(console, http, inbox, settings, _address(api), f"{_address(evaluator)}/notify")
+
+
+def embedded(data_dir: Path, *, port: int, model: Json) -> Settings:
+    """Nothing leaves this machine, except what a live model is asked."""
+    with closing(listen(HOST, 0, "SITES_PORT")) as free:
+        sites_port = free.getsockname()[1]
+    return Settings.load(
+        secret=secrets.token_urlsafe(),
+        host=HOST,
+        port=port,
+        sites_port=sites_port,
+        sites_url=f"http://localhost:{sites_port}",
+        data_dir=data_dir,
+        database_url=None,
+        publisher="local",
+        admin_token=None,
+        allow_private_callbacks=True,
+        **model,
+    )
+
+
+def _address(sock: socket.socket) -> str:
+    return f"http://{HOST}:{sock.getsockname()[1]}"

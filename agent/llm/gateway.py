@@ -1,0 +1,245 @@
+"""The only door to litellm: the first configured model that can answers.
+
+Here are the order of the models, the waits and the clock. `history` prepares what is sent, `reading` takes what comes
+back, `faults` sorts what goes wrong.
+"""
+
+import asyncio
+import logging
+import math
+import os
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any
+
+from agent.errors import ModelError, Permanent, Transient
+from agent.events import Redactor, emit
+from agent.llm.faults import Fault, cause, sentence
+from agent.llm.history import outgoing
+from agent.llm.model import Model
+from agent.llm.providers import ModelChoice
+from agent.llm.reading import read_reply
+from agent.records import Json, Reply, Usage
+
+MAX_OUTPUT_TOKENS = 32_000
+COUNTED_AHEAD = ("cerebras", "groq")  # they take the whole bound off a minute's allowance, and refuse what exceeds it
+PATIENCE_S = 8.0  # a model that must wait longer is passed over while another can be asked
+MAX_BACKOFF_S = 30.0
+UNREADABLE_TRIES = 3  # then it is no passing fault
+
+
+class Gateway(Model):
+    """A chain of models; every call begins with the first. It holds no conversation: one gateway serves all tasks."""
+
+    def __init__(
+        self,
+        choices: Sequence[ModelChoice],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._choices = tuple(choices)
+        self._clock = clock
+        self._sleep = sleep
+        self._redactor = Redactor([key for key in map(_key, self._choices) if key])
+        self._litellm: Any = None
+
+    @property
+    def name(self) -> str:
+        return self._choices[0].name
+
+    async def warm_up(self) -> None:
+        """Imports litellm, in a thread; without it the first call does."""
+        if self._litellm is None:
+            self._litellm = await asyncio.to_thread(_import_litellm)
+
+    async def complete(self, messages: Sequence[Json], tools: Sequence[Json], *, timeout_s: float) -> Reply:
+        until = self._clock() + timeout_s
+        await self.warm_up()
+        candidates = [_Candidate(choice, ready_at=self._clock()) for choice in self._choices]
+        while able := [candidate for candidate in candidates if candidate.ready_at < until]:
+            candidate = _next(able, self._clock())
+            if (wait_s := candidate.ready_at - self._clock()) > 0:
+                await self._sleep(wait_s)
+            left_s = until - self._clock()
+            try:
+                # A model that hangs must leave time for the next one.
+                share_s = left_s if len(able) == 1 else left_s / 2
+                reply = await self._ask(candidate.choice, messages, tools, timeout_s=share_s)
+            except ModelError as fault:
+                candidate.failed(fault, self._clock())
+                emit("model.fault", model=candidate.choice.name, error=str(fault), tries=candidate.tries)
+            else:
+                spent = sum((candidate.spent for candidate in candidates), Usage())
+                return reply.model_copy(update={"usage": reply.usage + spent})
+        raise _verdict(candidates, timeout_s)
+
+    async def _ask(
+        self, choice: ModelChoice, messages: Sequence[Json], tools: Sequence[Json], *, timeout_s: float
+    ) -> Reply:
+        """One request to one model. Raises Transient or Permanent, without the provider's exception in them."""
+        if choice.lacks_key:
+            raise Permanent(sentence("no_key", choice))
+        response = await self._request(choice, messages, tools, timeout_s=timeout_s)
+        if isinstance(response, Fault):
+            return self._answered_fault(response, choice)
+        usage = _usage(response)
+        if not response.choices:
+            raise _Unreadable(sentence("unreadable", choice, "an answer without choices"), usage)
+        first = response.choices[0]
+        return read_reply(first.message.model_dump(exclude_none=True), first.finish_reason or "", usage, choice.name)
+
+    async def _request(
+        self, choice: ModelChoice, messages: Sequence[Json], tools: Sequence[Json], *, timeout_s: float
+    ) -> Any:
+        """litellm's response, or a Fault. The exception itself, which may hold the key, ends here."""
+        optional = {
+            # A local server wants no key, but OpenAI's client wants one.
+            "api_key": _key(choice) or (choice.base_url and "none"),
+            "api_base": choice.base_url,
+            # Copies, because for some providers litellm changes what it is given.
+            "tools": deepcopy(list(tools)),
+            "max_tokens": _max_tokens(choice, self._litellm.model_cost),
+        }
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._litellm.acompletion(
+                    model=choice.name,
+                    messages=deepcopy(outgoing(messages, choice)),
+                    timeout=timeout_s,
+                    num_retries=0,
+                    max_retries=0,
+                    drop_params=True,
+                    **{key: value for key, value in optional.items() if value},
+                )
+        except TimeoutError:
+            return Fault(408, "", f"no answer within {timeout_s:.3g} s")
+        except Exception as error:  # noqa: BLE001 litellm lets the errors of many libraries through
+            return _fault(error)
+
+    def _answered_fault(self, fault: Fault, choice: ModelChoice) -> Reply:
+        """The model's own mistake is its answer; every other fault is raised."""
+        found = cause(fault)
+        words = sentence(found, choice, self._redactor.clean(fault.detail))
+        if found == "mistake":
+            return read_reply({"content": words}, "tool_use_failed", Usage(model_calls=1, cost_usd=None), choice.name)
+        if found == "passing":
+            raise Transient(words, fault.retry_after_s)
+        if found == "unreadable":
+            raise _Unreadable(words)
+        raise Permanent(words)
+
+
+class _Unreadable(Transient):
+    """An answer, perhaps a paid one, that is no model's answer."""
+
+    def __init__(self, message: str, spent: Usage | None = None) -> None:
+        super().__init__(message)
+        self.spent = spent or Usage()
+
+
+@dataclass
+class _Candidate:
+    """A model within one call: when it may be asked next, and how it failed so far."""
+
+    choice: ModelChoice
+    ready_at: float
+    tries: int = 0
+    unreadable: int = 0
+    fault: ModelError | None = None
+    spent: Usage = field(default_factory=Usage)
+
+    def failed(self, fault: ModelError, now: float) -> None:
+        self.tries += 1
+        if isinstance(fault, _Unreadable):
+            self.unreadable += 1
+            self.spent += fault.spent
+        if self.unreadable >= UNREADABLE_TRIES:
+            fault = Permanent(str(fault))
+        self.fault = fault
+        if isinstance(fault, Transient):
+            backoff_s = min(2.0 ** (self.tries - 1), MAX_BACKOFF_S)
+            self.ready_at = now + max(backoff_s, fault.retry_after_s or 0.0)
+        else:
+            self.ready_at = math.inf
+
+
+def _next(able: Sequence[_Candidate], now: float) -> _Candidate:
+    """The first that need not wait long, else the one that waits least."""
+    soon = (candidate for candidate in able if candidate.ready_at - now <= PATIENCE_S)
+    return next(soon, None) or min(able, key=lambda candidate: candidate.ready_at)
+
+
+def _verdict(candidates: Sequence[_Candidate], timeout_s: float) -> ModelError:
+    """What all those faults come to, when nobody can be asked any more."""
+    words = "; ".join(str(candidate.fault) for candidate in candidates if candidate.fault)
+    if all(isinstance(candidate.fault, Permanent) for candidate in candidates):
+        return Permanent(words)
+    return Transient(f"no model answered within {timeout_s:.3g} s: {words}")
+
+
+def _key(choice: ModelChoice) -> str:
+    return choice.api_key.get_secret_value().strip() if choice.api_key else ""
+
+
+def _max_tokens(choice: ModelChoice, prices: Mapping[str, Json]) -> int | None:
+    """Our bound on an answer, where the model's own is known to allow it; None leaves it to the provider."""
+    if choice.provider in COUNTED_AHEAD:
+        return None
+    names = [choice.name, choice.name.partition("/")[2]]
+    if not choice.base_url:  # at an address of its own a familiar name may stand for a smaller model
+        names.append(choice.name.rpartition("/")[2])
+    limit = next((prices[name] for name in names if name in prices), {}).get("max_output_tokens")
+    if isinstance(limit, int):
+        return min(limit, MAX_OUTPUT_TOKENS)
+    # For a Claude it does not know litellm sends 4,096, which cuts a site in half.
+    return MAX_OUTPUT_TOKENS if "claude" in choice.name else None
+
+
+def _usage(response: Any) -> Usage:
+    usage = getattr(response, "usage", None)
+    details = getattr(usage, "prompt_tokens_details", None)
+    return Usage(
+        model_calls=1,
+        prompt_tokens=getattr(usage, "prompt_tokens", None) or 0,
+        completion_tokens=getattr(usage, "completion_tokens", None) or 0,
+        cached_tokens=getattr(details, "cached_tokens", None) or 0,
+        # litellm says 0.0 of some models whose price it does not know.
+        cost_usd=response._hidden_params.get("response_cost") or None,
+    )
+
+
+def _fault(error: Exception) -> Fault:
+    headers = getattr(error, "litellm_response_headers", None) or {}
+    retry_after = str(headers.get("retry-after", ""))
+    status = getattr(error, "status_code", None)
+    return Fault(
+        status=status if isinstance(status, int) else None,
+        text=f"{type(error).__name__} {error} {getattr(error, 'body', None)}",
+        detail=_detail(error),
+        retry_after_s=float(retry_after) if re.fullmatch(r"\d+(\.\d+)?", retry_after) else None,
+    )
+
+
+def _detail(error: Exception) -> str:
+    """The provider's own words, without what litellm puts around them."""
+    body = getattr(error, "body", None)
+    if isinstance(body, dict) and body.get("message"):
+        return f"{body['message']} {body.get('failed_generation', '')}"
+    return str(error).partition(" - ")[2].partition("Traceback")[0] or str(error)
+
+
+def _import_litellm() -> Any:
+    """2.5 s and 160 MB: never on the way to the open port."""
+    # litellm reads these when it is imported: without them it fetches its prices from the network and loads a `.env`
+    # from the working directory.
+    os.environ.update(LITELLM_LOCAL_MODEL_COST_MAP="True", LITELLM_MODE="PRODUCTION")  # noqa: TID251 written, not read
+    import litellm
+
+    litellm.suppress_debug_info = True
+    litellm.disable_aiohttp_transport = True  # one transport for all providers, and no sessions left open
+    logging.getLogger("LiteLLM").setLevel(logging.CRITICAL)  # what matters is in our errors, without keys
+    return litellm

@@ -1,0 +1,216 @@
+"""The sites as git repositories: one bare repository a site, its branch `main` moved by compare-and-swap only.
+
+Methods block for milliseconds: call them from a thread. Any number of threads and processes may share one root.
+"""
+
+import re
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from dulwich.index import commit_tree, validate_path, validate_path_element_ntfs
+from dulwich.object_store import MemoryObjectStore
+from dulwich.objects import ZERO_SHA, Blob, Commit, ObjectID
+from dulwich.refs import Ref
+from dulwich.repo import Repo
+from filelock import FileLock
+
+from agent.errors import AgentError
+
+AUTHOR = b"llm-devops-engine <agent@llm-devops-engine.invalid>"
+MAIN = Ref(b"refs/heads/main")
+REPO_NAME = re.compile(r"(?!\.)[a-z0-9._-]{1,100}(?<!\.git)")
+FILE_MODE = 0o100644
+LOCK_TIMEOUT_S = 60.0  # a writer holds the lock for milliseconds
+FOLDERS = ("objects/info", "objects/pack", "refs/heads", "refs/tags")
+CONFIG = "[core]\n\trepositoryformatversion = 0\n\tfilemode = false\n\tbare = true\n"
+
+
+class HeadMoved(AgentError):
+    """Somebody else committed first; nothing was changed."""
+
+    def __init__(self, repo: str, *, expected: str | None, found: str | None) -> None:
+        super().__init__(f"the head of {repo!r} is {found}, not {expected}: build on the new head and commit again")
+
+
+class UnknownCommit(AgentError):
+    """The history of the repository has no such commit."""
+
+    def __init__(self, repo: str, sha: str) -> None:
+        super().__init__(f"{sha!r} is no commit in the history of {repo!r}")
+
+
+class Repositories:
+    """The bare repositories `root/<repo>.git`. A name that is no repository name raises ValueError."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    # -- writing ---------------------------------------------------------------------------------------------------
+
+    def commit(self, repo: str, files: Mapping[str, bytes], *, message: str, at: float, parent: str | None) -> str:
+        """Makes these files the head of `main`; the sha. The same arguments give the same sha and change nothing twice.
+
+        Raises HeadMoved when the head is neither `parent` nor that sha, ValueError for a path git would not check out.
+        """
+        _check_paths(files)
+        objects = MemoryObjectStore()
+        new = _commit(objects, files, message=message, at=at, parent=parent)
+        sha = new.id.decode()
+        with self._writing(repo) as git:
+            head = _head(git)
+            if head == sha:
+                return sha
+            if head == parent:
+                _add_missing(git, objects)
+                if git.refs.set_if_equals(MAIN, ObjectID(parent.encode()) if parent else ZERO_SHA, new.id):
+                    return sha
+        raise HeadMoved(repo, expected=parent, found=head)
+
+    def create(self, repo: str) -> None:
+        """The repository exists; one half made by a killed process is completed. Idempotent."""
+        with self._writing(repo):
+            pass
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    def exists(self, repo: str) -> bool:
+        """False for a name that can be no repository, too."""
+        return bool(REPO_NAME.fullmatch(repo)) and (self._path(repo) / "HEAD").is_file()
+
+    def head(self, repo: str) -> str | None:
+        """None when nothing was committed yet."""
+        with self.open(repo) as git:
+            return _head(git)
+
+    def history(self, repo: str) -> list[str]:
+        """Every commit of `main`, newest first."""
+        with self.open(repo) as git:
+            return [commit.id.decode() for commit in _history(git)]
+
+    def tree(self, repo: str, sha: str) -> dict[str, str]:
+        """Path → blob id of the regular files of a commit: no symlinks, no submodules. Raises UnknownCommit."""
+        with self.open(repo) as git:
+            return _tree(git, repo, sha)
+
+    def blob(self, repo: str, blob_id: str) -> bytes:
+        """Raises KeyError."""
+        with self.open(repo) as git:
+            return _blob(git, blob_id)
+
+    def files(self, repo: str, sha: str) -> dict[str, bytes]:
+        """Path → bytes of the regular files of a commit. Raises UnknownCommit."""
+        with self.open(repo) as git:
+            return {path: _blob(git, blob_id) for path, blob_id in _tree(git, repo, sha).items()}
+
+    def read(self, repo: str, sha: str, path: str) -> bytes | None:
+        """One regular file of a commit; None when there is no such commit or file."""
+        with self.open(repo) as git:
+            try:
+                return _blob(git, _tree(git, repo, sha)[path])
+            except (KeyError, UnknownCommit):
+                return None
+
+    @contextmanager
+    def open(self, repo: str) -> Iterator[Repo]:
+        """dulwich's view of the repository, closed afterwards."""
+        with Repo(str(self._path(repo)), bare=True) as git:
+            yield git
+
+    # -- helpers ---------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _writing(self, repo: str) -> Iterator[Repo]:
+        """The repository, complete, for its only writer; the kernel frees the lock of a killed one."""
+        path = self._path(repo)
+        path.mkdir(parents=True, exist_ok=True)
+        with FileLock(path / "writer.lock", timeout=LOCK_TIMEOUT_S, poll_interval=0.005):
+            _complete(path)
+            with self.open(repo) as git:
+                yield git
+
+    def _path(self, repo: str) -> Path:
+        if not REPO_NAME.fullmatch(repo):
+            raise ValueError(f"{repo!r} is no repository name: use a-z, 0-9, '.', '_' and '-'")
+        return self.root / f"{repo}.git"
+
+
+def _complete(path: Path) -> None:
+    """What a repository needs is there, and no lock file of a killed writer; HEAD comes last and tells `exists`."""
+    for folder in FOLDERS:
+        (path / folder).mkdir(parents=True, exist_ok=True)
+    for abandoned in (path / "refs/heads/main.lock", *(path / "objects/pack").glob("*.lock")):
+        abandoned.unlink(missing_ok=True)
+    for name, text in (("config", CONFIG), ("HEAD", f"ref: {MAIN.decode()}\n")):
+        target = path / name
+        if not target.is_file() or not target.stat().st_size:
+            draft = path / f"{name}.new"
+            draft.write_text(text)
+            draft.replace(target)
+
+
+def _check_paths(files: Mapping[str, bytes]) -> None:
+    for path in files:
+        odd = "\\" in path or any(ord(c) < 32 or ord(c) == 127 for c in path)
+        if odd or not validate_path(path.encode(), validate_path_element_ntfs):
+            raise ValueError(f"{path!r} is no path of a site: use a relative one such as 'assets/app.js'")
+        if any(str(folder) in files for folder in PurePosixPath(path).parents):
+            raise ValueError(f"{path!r} needs a folder where a file stands")
+
+
+def _commit(
+    objects: MemoryObjectStore, files: Mapping[str, bytes], *, message: str, at: float, parent: str | None
+) -> Commit:
+    """Puts a commit of these files into `objects`: a pure function of its arguments."""
+    entries = []
+    for path, data in files.items():
+        blob = Blob.from_string(data)
+        objects.add_object(blob)
+        entries.append((path.encode(), blob.id, FILE_MODE))
+    commit = Commit()
+    commit.tree = commit_tree(objects, entries)
+    commit.parents = [ObjectID(parent.encode())] if parent else []
+    commit.author = commit.committer = AUTHOR
+    commit.author_time = commit.commit_time = int(at)
+    commit.author_timezone = commit.commit_timezone = 0
+    commit.message = message.replace("\0", "").strip().encode("utf-8", "replace") + b"\n"
+    objects.add_object(commit)
+    return commit
+
+
+def _add_missing(git: Repo, objects: MemoryObjectStore) -> None:
+    """On disk, as one pack, before any ref names them: a power cut must not leave a head without its files."""
+    store = git.object_store
+    store.fsync_object_files = True
+    store.add_objects([(objects[sha], None) for sha in objects if sha not in store])
+
+
+def _head(git: Repo) -> str | None:
+    try:
+        return git.refs[MAIN].decode()
+    except KeyError:
+        return None
+
+
+def _history(git: Repo) -> Iterator[Commit]:
+    head = _head(git)
+    if head:
+        for entry in git.get_walker([ObjectID(head.encode())]):
+            yield entry.commit
+
+
+def _tree(git: Repo, repo: str, sha: str) -> dict[str, str]:
+    commit = next((commit for commit in _history(git) if commit.id == sha.encode()), None)
+    if commit is None:
+        raise UnknownCommit(repo, sha)
+    entries = git.object_store.iter_tree_contents(commit.tree)
+    return {
+        entry.path.decode("utf-8", "surrogateescape"): entry.sha.decode()
+        for entry in entries
+        if stat.S_ISREG(entry.mode)
+    }
+
+
+def _blob(git: Repo, blob_id: str) -> bytes:
+    return git.object_store[ObjectID(blob_id.encode())].as_raw_string()

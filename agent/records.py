@@ -1,0 +1,177 @@
+"""The records that flow through the service: frozen, typed, plain JSON when stored. No I/O.
+
+TaskRequest → Task → Workspace → Reply → Batch → Review → Build → Publication → Notification.
+(`TaskRequest` lives in `intake`, the one module that sees the secret; `Workspace` in `workspace`.)
+"""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Json = dict[str, Any]
+Verdict = Literal["pass", "fail", "unknown"]
+State = Literal["queued", "running", "done", "failed", "cancelled"]
+FINAL_STATES: frozenset[State] = frozenset({"done", "failed", "cancelled"})
+
+
+class Record(BaseModel):
+    """Immutable; `model_dump(mode="json")` and `model_validate` are exact inverses."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Skipped(Record):
+    """A part of the request that was not used, and why."""
+
+    what: str
+    why: str
+
+
+class Check(Record):
+    """One acceptance check, as the evaluator wrote it."""
+
+    id: str  # "1", "2", … in the order received; "r1.2" for check 2 of an earlier round
+    kind: Literal["js", "selector", "prose"]
+    text: str  # js: the expression without its prefix; selector: CSS; prose: the sentence
+    round: int
+
+
+class Attachment(Record):
+    """A decoded attachment; its bytes are the blob `sha256`."""
+
+    name: str  # base name, safe as a path at the root of the site
+    sha256: str
+    size_bytes: int
+    media_type: str
+    published: bool = True  # False for LICENSE*, CNAME, .nojekyll and .git*: readable, never in the site
+
+
+class Task(Record):
+    """One accepted request without its secret: all that anything inside ever sees."""
+
+    id: str  # 128 random bits, hex
+    email: str
+    task: str
+    round: int
+    round_received: int | str  # as sent: goes back in the notification with the same JSON type
+    nonce: str
+    brief: str
+    checks: tuple[Check, ...]  # of this round, then those of earlier rounds (see `Check.id`)
+    attachments: tuple[Attachment, ...]  # of this round
+    skipped: tuple[Skipped, ...]
+    evaluation_url: str
+    repo: str  # name of the site's repository, shared by all rounds of one site
+    previous_id: str | None  # the newest earlier round of the same site
+    received_at: float  # Unix time, seconds
+    deadline_at: float  # Unix time, seconds
+
+
+class Usage(Record):
+    """What model calls consumed. `cost_usd` is None as soon as one call's price is unknown."""
+
+    model_calls: int = 0
+    prompt_tokens: int = 0  # includes cached_tokens
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    cost_usd: float | None = 0.0
+
+    def __add__(self, other: "Usage") -> "Usage":
+        known = self.cost_usd is not None and other.cost_usd is not None
+        return Usage(
+            model_calls=self.model_calls + other.model_calls,
+            prompt_tokens=self.prompt_tokens + other.prompt_tokens,
+            completion_tokens=self.completion_tokens + other.completion_tokens,
+            cached_tokens=self.cached_tokens + other.cached_tokens,
+            cost_usd=(self.cost_usd or 0.0) + (other.cost_usd or 0.0) if known else None,
+        )
+
+
+class ToolCall(Record):
+    """One call the model asked for. `problem` is set when its arguments were no JSON object."""
+
+    id: str
+    name: str
+    arguments: Json
+    problem: str = ""
+
+
+class Reply(Record):
+    """One model answer. `message` is what goes back verbatim in the next request, arguments always valid JSON."""
+
+    message: Json
+    text: str
+    calls: tuple[ToolCall, ...]
+    finish_reason: str
+    usage: Usage
+    model: str  # who answered
+
+
+class ToolResult(Record):
+    """The answer to one tool call."""
+
+    call_id: str
+    text: str
+
+
+class Finding(Record):
+    """The verdict on one check (origin check, earlier) or on one rule that every site must keep (origin rule)."""
+
+    id: str
+    origin: Literal["check", "earlier", "rule"]
+    text: str
+    verdict: Verdict
+    evidence: str  # what was observed; for a failure also what would mend it
+
+
+class Review(Record):
+    """All findings on one workspace."""
+
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def failures(self) -> tuple[Finding, ...]:
+        return tuple(f for f in self.findings if f.verdict == "fail")
+
+    @property
+    def passed(self) -> bool:
+        """Nothing fails; `unknown` is not a failure."""
+        return not self.failures
+
+    @property
+    def score(self) -> tuple[int, int, int]:
+        """Greater is better: fewest failed checks of this round, then fewest failures at all, then most passes."""
+        own = sum(f.origin == "check" for f in self.failures)
+        return -own, -len(self.failures), sum(f.verdict == "pass" for f in self.findings)
+
+
+StoppedBy = Literal["passed", "stalled", "turns", "tokens", "usd", "deadline", "model", "silent"]
+
+
+class Build(Record):
+    """The best workspace of a task: `files` maps path to blob sha256."""
+
+    files: dict[str, str]
+    review: Review
+    usage: Usage
+    turns: int
+    stopped_by: StoppedBy
+    error: str = ""  # why the model could not go on, when stopped_by is model
+    models: tuple[str, ...] = ()  # who answered, in order of first use
+    prompts_sha256: str = ""  # of the prompt files that were used
+
+
+class Publication(Record):
+    """Where the site is. `live` says that the bytes served were the bytes committed."""
+
+    repo_url: str
+    commit_sha: str  # 40 hex digits
+    pages_url: str
+    live: bool
+
+
+class Attempt(Record):
+    """One delivery attempt of the notification."""
+
+    at: float
+    status: int | None  # None: no HTTP answer
+    error: str | None

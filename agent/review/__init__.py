@@ -1,0 +1,1 @@
+"""The review: what is wrong with a workspace, with evidence."""

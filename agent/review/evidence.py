@@ -1,0 +1,56 @@
+"""What a rule says about a site: faults, or that it cannot decide. Text from the site is quoted and short."""
+
+import difflib
+import re
+from collections.abc import Collection, Iterator
+
+from agent.errors import AgentError
+
+Faults = Iterator[str]  # what is wrong, each with what would mend it; none: the rule holds
+
+QUOTE_CHARS = 80
+MAX_NAMES_COMPARED = 500
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]+")
+
+
+class Undecided(AgentError):
+    """Static rules cannot tell; the message says what could."""
+
+    def __init__(self, why: str = "needs a browser") -> None:
+        super().__init__(why)
+
+
+def quote(text: str, limit: int = QUOTE_CHARS) -> str:
+    """Text from the site, fenced by backticks so that nobody takes it for an instruction."""
+    return f"`{one_line(text[: limit * 4].replace('`', chr(39)), limit)}`"
+
+
+def one_line(text: str, limit: int) -> str:
+    """Without control characters and line breaks, at most `limit` characters."""
+    line = " ".join(_CONTROL.sub(" ", text).split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def listing(names: Collection[str], most: int = 6) -> str:
+    """A few names, quoted, and how many more there are."""
+    shown = ", ".join(quote(name) for name in list(names)[:most])
+    rest = len(names) - most
+    return (f"{shown} and {rest} more" if rest > 0 else shown) or "none"
+
+
+def missing(path: str, paths: Collection[str]) -> str:
+    return f"there is no {quote(path)} ({nearest(path, paths)})"
+
+
+def nearest(name: str, names: Collection[str]) -> str:
+    """The names most like this one; without any, a few of those there are."""
+    candidates = [n for n in list(names)[:MAX_NAMES_COMPARED] if len(n) <= QUOTE_CHARS]
+    close = difflib.get_close_matches(name[:QUOTE_CHARS], candidates, n=3)
+    return f"similar: {listing(close)}" if close else f"there are {listing(candidates)}"
+
+
+def settle(faults: Faults, most: int = 5) -> tuple[str, ...]:
+    """The first faults of a rule and the number of the others. Raises Undecided."""
+    found = list(faults)
+    return (*found[:most], *([f"and {len(found) - most} more"] if len(found) > most else []))

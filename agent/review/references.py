@@ -1,0 +1,100 @@
+"""Local addresses in pages, styles, scripts and README: relative, and leading to a file of the site."""
+
+import posixpath
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import unquote, urlsplit
+
+from agent.review.deliverables import named
+from agent.review.evidence import Faults, Undecided, missing, quote
+from agent.review.repository import MAX_README_CHARS, README, without_fences
+from agent.review.scripts import loads
+from agent.review.site import Site
+
+_CSS_URL = re.compile(r"url\(\s*[\"']?([^\"')\s]{1,2000})|@import\s+[\"']([^\"']{1,2000})")
+_MARKDOWN_LINK = re.compile(r"(?<!`)!?\[[^\]\n]{0,300}\]\(<?([^)\s>]{1,300})")
+_OPEN = re.compile(r"\$\{|\{\{|<%|\{%|%7B%7B", re.I)  # filled in at run time
+_LOCAL_HOSTS = ("localhost", "127.0.0.1")
+
+
+@dataclass(frozen=True)
+class Address:
+    """An address as written, and the folders of which it may be relative to any."""
+
+    target: str
+    where: str  # for people: index.html (img src)
+    folders: tuple[str, ...] = ("",)
+    loads: bool = True  # fetched without a click
+
+
+def references(site: Site) -> Faults:
+    """Local references lead to files of the site."""
+    told: set[str] = set()
+    for address in _addresses(site):
+        fault = _fault(site, address)
+        if fault and fault not in told:
+            told.add(fault)
+            yield fault
+
+
+def _addresses(site: Site) -> Iterator[Address]:
+    for page in site.pages.values():
+        if page.has_base:
+            continue
+        folder = posixpath.dirname(page.path)
+        yield from (Address(r.target, f"{page.path} ({r.by})", (folder,), r.loads) for r in page.references)
+        yield from (Address(t, f"{page.path} (style)", (folder,)) for t in _css_targets(page.styles))
+    for path in site.readable(".css"):
+        yield from (Address(t, path, (posixpath.dirname(path),)) for t in _css_targets(site.text(path)))
+    if README in site.readable(".md"):
+        prose, _ = without_fences(site.text(README)[:MAX_README_CHARS])
+        yield from (Address(m[1], README, loads=False) for m in _MARKDOWN_LINK.finditer(prose))
+    yield from _loaded_by_scripts(site)
+
+
+def _loaded_by_scripts(site: Site) -> Iterator[Address]:
+    pages = tuple(posixpath.dirname(path) for path in site.pages) or ("",)
+    for script in site.scripts:
+        if script.kind != "javascript":
+            continue
+        try:
+            found = list(loads(script, site.tree(script)))
+        except Undecided:
+            continue
+        for load in found:
+            if load.by == "import" and not load.target.startswith((".", "/", "http")):
+                continue  # a bare name: an import map decides
+            own = load.by == "import" or script.path in site.pages
+            folders = (posixpath.dirname(script.path),) if own else pages
+            yield Address(load.target, f"{script.path}:{load.line} ({load.by})", folders)
+
+
+def _css_targets(css: str) -> Iterator[str]:
+    return (match[1] or match[2] for match in _CSS_URL.finditer(css))
+
+
+def _fault(site: Site, address: Address) -> str | None:
+    target = address.target
+    try:
+        parts = urlsplit(target)
+    except ValueError:
+        return f"{address.where}: {quote(target)} is no address"
+    if _OPEN.search(target):
+        return None
+    if parts.scheme == "http" and address.loads and parts.hostname not in _LOCAL_HOSTS:
+        return f"{address.where}: browsers block {quote(target)} on an https page: use https"
+    if parts.scheme or parts.netloc or not parts.path:
+        return None
+    if parts.path.startswith("/"):
+        return f"{address.where}: {quote(target)} leaves the site, which lives in a folder: make it relative"
+    paths = [posixpath.normpath(posixpath.join(folder, unquote(parts.path))) for folder in address.folders]
+    if any(_served(site, path) for path in paths) or (address.where == README and paths[0].startswith("..")):
+        return None
+    return f"{address.where}: {missing(paths[0], site.workspace)}"
+
+
+def _served(site: Site, path: str) -> bool:
+    """Whether the site answers this path: a file, a page without its ending, a folder; or CI is to make it."""
+    candidates = (path, f"{path}.html", "index.html" if path == "." else f"{path}/index.html")
+    return any(c in site.workspace for c in candidates) or path in named(site.task).absent or path in site.attachments

@@ -1,0 +1,68 @@
+"""What the model reads after a batch: what fails, what was seen, what mends it; nothing else."""
+
+from collections.abc import Sequence
+
+from agent.records import Finding, Review
+from agent.review.evidence import one_line, quote
+
+MAX_CHARS = 2_400
+MAX_TEXT_CHARS = 160
+MAX_EVIDENCE_CHARS = 400
+
+
+def report(review: Review, previous: Review | None) -> str:
+    """At most MAX_CHARS; the first line counts. What is quoted comes from the site or the request."""
+    if review.passed:
+        return _all_well(review)
+    head = [_score(review, previous), *_trend(review, previous)]
+    return "\n".join([*head, *_fitting(review.failures, MAX_CHARS - len("\n".join(head)))])
+
+
+def _all_well(review: Review) -> str:
+    undecided = _count(review, "unknown")
+    return (
+        "All checks pass." if not undecided else f"Nothing fails; {undecided} of {len(review.findings)} are undecided."
+    )
+
+
+def _score(review: Review, previous: Review | None) -> str:
+    was = f" (was {_count(previous, 'pass')}/{len(previous.findings)})" if previous else ""
+    undecided = _count(review, "unknown")
+    return f"{_count(review, 'pass')}/{len(review.findings)} pass{was}" + (
+        f", {undecided} undecided" if undecided else ""
+    )
+
+
+def _trend(review: Review, previous: Review | None) -> list[str]:
+    if previous is None:
+        return []
+    if _essence(review) == _essence(previous):
+        return ["Unchanged: the last revision mended nothing, try a different approach."]
+    if review.score < previous.score:
+        return ["Worse than before: the last revision broke more than it mended."]
+    return []
+
+
+def _fitting(failures: Sequence[Finding], space: int) -> list[str]:
+    lines: list[str] = []
+    for number, finding in enumerate(failures):
+        line = _line(finding)
+        rest = f"and {len(failures) - number} more"
+        if sum(len(shown) + 1 for shown in lines) + len(line) + len(rest) + 2 > space:
+            return [*lines, rest]
+        lines.append(line)
+    return lines
+
+
+def _line(finding: Finding) -> str:
+    name = f"rule {finding.id}" if finding.origin == "rule" else f"check {finding.id}"
+    text = one_line(finding.text, MAX_TEXT_CHARS) if finding.origin == "rule" else quote(finding.text, MAX_TEXT_CHARS)
+    return f"FAIL {name}: {text}\n  {one_line(finding.evidence, MAX_EVIDENCE_CHARS)}"
+
+
+def _essence(review: Review) -> list[tuple[str, str]]:
+    return [(finding.id, finding.evidence) for finding in review.failures]
+
+
+def _count(review: Review, verdict: str) -> int:
+    return sum(finding.verdict == verdict for finding in review.findings)

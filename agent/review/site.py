@@ -1,0 +1,128 @@
+"""One workspace as the rules see it: each file is read and parsed once, within fixed limits."""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any, NoReturn
+
+from tree_sitter import Tree
+
+from agent.records import Task
+from agent.review.evidence import Undecided, missing
+from agent.review.markup import Page
+from agent.review.scripts import Script, parse
+from agent.workspace import Workspace, is_published
+
+MAX_TEXT_BYTES = 1_000_000  # of a file that is read as text
+MAX_TOTAL_BYTES = 4_000_000  # of all of them: the smallest come first
+MAX_CPU_S = 5.0  # of one review, on this thread; what is left then stays undecided
+
+INDEX = "index.html"
+SCRIPT_ENDINGS = (".js", ".mjs")
+PAGE_ENDINGS = (".html", ".htm")
+JSON_ENDINGS = (".json", ".geojson", ".webmanifest")
+
+
+class Site:
+    """Everything a rule may look at."""
+
+    def __init__(
+        self, task: Task, workspace: Workspace, attachments: Mapping[str, bytes], secrets: Sequence[str] = ()
+    ) -> None:
+        self.task = task
+        self.workspace = workspace
+        self.attachments = {name: data for name, data in attachments.items() if is_published(name)}
+        self.secrets = secrets  # values that no file and no evidence may hold
+        self.until = time.thread_time() + MAX_CPU_S
+        self._readable = _smallest_first(workspace)
+        self._trees: dict[Script, Tree] = {}
+        self.pages: dict[str, Page] = {}  # those that could be parsed
+        self._unread = [p for p in self.named(*PAGE_ENDINGS, *SCRIPT_ENDINGS) if p not in self._readable]
+        for path in self.readable(*PAGE_ENDINGS):
+            try:
+                self.pages[path] = Page(path, self.text(path))
+            except Undecided:
+                self._unread.append(path)
+
+    def complete(self) -> "Site":
+        """Itself, for rules that conclude from absence. Raises Undecided unless all pages and scripts were read."""
+        if self._unread:
+            raise Undecided(f"{self._unread[0]} is too large, or nested too deeply, to be read here")
+        return self
+
+    def text(self, path: str) -> str:
+        """Raises Undecided for a missing or too large file."""
+        if path not in self.workspace:
+            raise Undecided(missing(path, self.workspace))
+        if path not in self._readable:
+            raise Undecided(f"{path} is too large to be read here")
+        return self.workspace.text(path)
+
+    def json(self, path: str) -> Any:
+        """The parsed document. Raises ValueError for what a strict parser refuses, Undecided as `text`."""
+        return parse_json(self.text(path))
+
+    def named(self, *endings: str) -> list[str]:
+        return [path for path in self.workspace if path.lower().endswith(endings)]
+
+    def readable(self, *endings: str) -> list[str]:
+        return [path for path in self.named(*endings) if path in self._readable]
+
+    def tree(self, script: Script) -> Tree:
+        """Raises Undecided when the review has used up its time."""
+        if script not in self._trees:
+            self._trees[script] = parse(script.code, until=self.until)
+        return self._trees[script]
+
+    @property
+    def index(self) -> Page:
+        """Raises Undecided when there is none to be read."""
+        if INDEX not in self.pages:
+            raise Undecided(f"there is no {INDEX} that can be read")
+        return self.pages[INDEX]
+
+    @cached_property
+    def scripts(self) -> tuple[Script, ...]:
+        """Inline scripts of every page, then script files."""
+        inline = [script for page in self.pages.values() for script in page.scripts]
+        return (*inline, *(Script(path, self.text(path)) for path in self.readable(*SCRIPT_ENDINGS)))
+
+    @cached_property
+    def code(self) -> str:
+        """All code that the site itself brings, whatever its language."""
+        handlers = [page.handlers for page in self.pages.values()]
+        return "\n".join([*(s.code for s in self.scripts if s.kind != "json"), *handlers]).strip()
+
+    @cached_property
+    def source(self) -> str:
+        """Pages and scripts as written: what does not stand here is unknown to the site."""
+        return "\n".join([*(page.source for page in self.pages.values()), self.code])
+
+    @cached_property
+    def libraries(self) -> tuple[str, ...]:
+        """Addresses of scripts from elsewhere that index.html loads."""
+        return tuple(r.target for r in self.index.references if r.by == "script src" and "//" in r.target)
+
+
+def parse_json(text: str) -> Any:
+    """Raises ValueError for what a strict parser refuses."""
+    try:
+        return json.loads(text, parse_constant=_refuse)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def _smallest_first(workspace: Workspace) -> frozenset[str]:
+    left = MAX_TOTAL_BYTES
+    readable = []
+    for path in sorted(workspace, key=lambda p: (p != INDEX, len(workspace[p]))):
+        size = len(workspace[path])
+        if size <= min(MAX_TEXT_BYTES, left):
+            readable.append(path)
+            left -= size
+    return frozenset(readable)

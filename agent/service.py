@@ -1,0 +1,188 @@
+"""The composition root: settings in, a running service out."""
+
+import asyncio
+import json
+import secrets
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, Literal
+from uuid import uuid4
+
+import httpx
+from filelock import FileLock, Timeout
+from starlette.types import ASGIApp
+
+from agent import events, intake, net
+from agent.engine import Engine, Parts
+from agent.errors import BadRequest, ConfigError
+from agent.llm.choice import NO_MODEL, open_model
+from agent.loop import Limits
+from agent.publish.git import Repositories
+from agent.publish.local import LocalPublisher
+from agent.publish.publisher import Publisher
+from agent.publish.sites import sites_app
+from agent.records import Record, Task
+from agent.settings import Settings
+from agent.store import Store
+from agent.workshop import Workshop
+
+
+class Accepted(Record):
+    """The answer to a task that was taken."""
+
+    status: Literal["accepted", "duplicate"]
+    id: str
+
+
+class Service:
+    """Takes tasks and says how it is; the work itself is done by the engine."""
+
+    def __init__(self, settings: Settings, parts: Parts, engine: Engine, sites: ASGIApp) -> None:
+        self.settings = settings
+        self.store = parts.store
+        self.sites = sites
+        self._parts = parts
+        self._engine = engine
+
+    async def accept(self, body: bytes) -> Accepted:
+        """Stores the task and queues it, once for each identity. Raises BadRequest; then nothing was stored."""
+        request = _json_object(body)
+        if not intake.authorized(request, self.settings.secret):
+            raise BadRequest(403, "the secret is missing or wrong")
+        task, attachments = await asyncio.to_thread(self._parse, request)
+        if self._parts.model is None:
+            raise BadRequest(503, NO_MODEL)
+        if await asyncio.to_thread(self.store.count, "queued") >= self.settings.queue_limit:
+            raise BadRequest(503, f"{self.settings.queue_limit} tasks are waiting already: send it again later")
+        task_id, new = await asyncio.to_thread(self.store.add_task, task, attachments)
+        if not new:
+            await self._again(task_id)
+            return Accepted(status="duplicate", id=task_id)
+        await self._engine.submit(task_id, attempt=1)
+        events.emit("task.accepted", task_id=task_id, round=task.round)
+        return Accepted(status="accepted", id=task_id)
+
+    async def not_ready(self) -> tuple[str, ...]:
+        """Why tasks cannot be taken now; empty when they can."""
+        model = None if self._parts.model else NO_MODEL
+        database = await asyncio.to_thread(self.store.trouble)
+        publisher = await self._parts.publisher.ready()
+        return tuple(reason for reason in (model, database, publisher) if reason)
+
+    def _parse(self, request: Mapping[str, Any]) -> tuple[Task, tuple[bytes, ...]]:
+        return intake.parse(
+            request,
+            task_id=secrets.token_hex(16),
+            received_at=time.time(),
+            deadline_s=self.settings.task_deadline_s,
+            earlier=self.store.earlier_round,
+        )
+
+    async def _again(self, task_id: str) -> None:
+        """A duplicate: a done task is notified again, a failed one runs again while there is time."""
+        view = await asyncio.to_thread(self.store.view, task_id)
+        if view.state == "done":
+            await self._engine.resend(task_id)
+        elif view.state == "failed" and time.time() < self._parts.workshop.build_by(view.task):
+            attempt = await asyncio.to_thread(self.store.run_again, task_id)
+            await self._engine.submit(task_id, attempt or view.attempt)
+        elif view.state in ("queued", "running"):
+            await self._engine.submit(task_id, view.attempt)
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Service]:
+    """A launched service; unfinished tasks of an earlier process go on at once. Raises ConfigError."""
+    events.configure(settings.secret_values)
+    with locked(settings.data_dir):
+        store = await asyncio.to_thread(Store, settings.database)
+        repositories = Repositories(settings.data_dir / "repositories")
+        async with (
+            net.client(allow_private=settings.allow_private_callbacks) as http,
+            net.client(allow_private=True) as loopback,
+        ):
+            parts = assemble(settings, store, repositories, http, loopback)
+            engine = Engine(
+                parts,
+                database=settings.database,
+                executor_id=executor_id(settings.data_dir),
+                worker_tasks=settings.worker_tasks,
+            )
+            await engine.launch()
+            try:
+                yield Service(settings, parts, engine, sites_app(repositories))
+            finally:
+                await engine.close()
+                store.close()
+
+
+def assemble(
+    settings: Settings, store: Store, repositories: Repositories, http: httpx.AsyncClient, loopback: httpx.AsyncClient
+) -> Parts:
+    """Every part of the service, wired; nothing is started."""
+    publisher = open_publisher(settings, repositories, loopback)
+    workshop = Workshop(
+        store,
+        repositories,
+        http,
+        prompts_dir=settings.prompts_dir,
+        secrets=settings.secret_values,
+        reserve_s=publisher.reserve_s,
+    )
+    return Parts(
+        store=store,
+        repositories=repositories,
+        publisher=publisher,
+        workshop=workshop,
+        model=open_model(settings),
+        http=http,
+        limits=Limits(settings.task_max_turns, settings.task_max_tokens, settings.task_max_usd),
+    )
+
+
+def open_publisher(settings: Settings, repositories: Repositories, http: httpx.AsyncClient) -> Publisher:
+    """The publisher that PUBLISHER names."""
+    if settings.publisher == "github":
+        raise ConfigError("PUBLISHER=github is not available in this version: use PUBLISHER=local")
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104 - a wildcard, read
+    probe_url = f"http://{host}:{settings.sites_port or settings.port}"
+    return LocalPublisher(repositories, http, sites_url=settings.sites_url, probe_url=probe_url)
+
+
+@contextmanager
+def locked(data_dir: Path) -> Iterator[None]:
+    """This process alone works on `data_dir`: a second engine on one store would buy the same calls again."""
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(data_dir / "lock")
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ConfigError(
+            f"DATA_DIR {data_dir} is in use by another process: stop it or choose another DATA_DIR"
+        ) from None
+    except OSError as error:
+        raise ConfigError(f"DATA_DIR {data_dir} cannot be used: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def executor_id(data_dir: Path) -> str:
+    """Stable for this data folder, so that a restarted process takes up its own tasks and nobody else's."""
+    path = data_dir / "executor"
+    if not path.exists():
+        path.write_text(uuid4().hex)
+    return path.read_text()
+
+
+def _json_object(body: bytes) -> Mapping[str, Any]:
+    try:
+        request = json.loads(body)
+    except (ValueError, RecursionError):
+        raise BadRequest(422, "the body is not JSON") from None
+    if not isinstance(request, dict):
+        raise BadRequest(422, "the body is not a JSON object")
+    return request

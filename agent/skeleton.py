@@ -1,0 +1,52 @@
+"""The parts of a site that code writes, never a model: licence, attachments, and pages of last resort."""
+
+import time
+from collections.abc import Mapping
+
+from agent.prompts import Prompts
+from agent.records import Task
+from agent.review.repository import may_change
+from agent.workspace import Workspace, is_published
+
+HOLDER = "The authors of this site"
+
+
+def foundation(
+    task: Task, attachments: Mapping[str, bytes], site: Mapping[str, bytes], templates: Prompts
+) -> Workspace:
+    """Where the model starts: the site of the round before, the licence, and the attachments under their names."""
+    return Workspace().put({**site, **_engine_files(task, templates), **_published(attachments)})
+
+
+def finished(
+    task: Task,
+    attachments: Mapping[str, bytes],
+    workspace: Workspace,
+    *,
+    pages_url: str,
+    reason: str,
+    templates: Prompts,
+) -> Workspace:
+    """What is committed: attachments as they were received, and an honest page when the model left none."""
+    kept = {name: data for name, data in _published(attachments).items() if not may_change(task, name)}
+    lost = {name: data for name, data in _published(attachments).items() if name not in workspace}
+    workspace = workspace.put({**lost, **kept, **_engine_files(task, templates)})
+    if "index.html" not in workspace:
+        page = templates.render("site/index.html.j2", task_name=task.task, reason=reason, files=list(workspace))
+        workspace = workspace.put({"index.html": page.encode()})
+    if "README.md" not in workspace:
+        line = " ".join(task.brief.split())[:300]
+        readme = templates.render(
+            "site/README.md.j2", task_name=task.task, brief_line=line, pages_url=pages_url, files=list(workspace)
+        )
+        workspace = workspace.put({"README.md": readme.encode()})
+    return workspace
+
+
+def _engine_files(task: Task, templates: Prompts) -> dict[str, bytes]:
+    year = time.gmtime(task.received_at).tm_year
+    return {"LICENSE": templates.render("site/LICENSE.j2", year=year, holder=HOLDER).encode(), ".nojekyll": b""}
+
+
+def _published(attachments: Mapping[str, bytes]) -> dict[str, bytes]:
+    return {name: data for name, data in attachments.items() if is_published(name)}

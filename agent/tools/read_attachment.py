@@ -1,0 +1,23 @@
+"""Show what an attachment is and its first rows, lines or items. `part`: sheet, zip member or JSON path (`a.0.b`)."""
+
+import asyncio
+
+from pydantic import Field
+
+from agent.previews import Window, preview
+from agent.records import Record
+from agent.tools.toolbox import SHOWN_CHARS, Desk, Outcome, attachment
+
+
+class Args(Record):
+    name: str
+    part: str = ""
+    start: int = Field(1, ge=1)
+    count: int = Field(0, ge=0)
+
+
+async def run(desk: Desk, args: Args) -> Outcome:
+    data = attachment(desk, args.name)
+    window = Window(part=args.part, start=args.start, count=args.count)
+    # in a thread: a large spreadsheet takes seconds, and other tasks share this loop
+    return Outcome(await asyncio.to_thread(preview, args.name, data, max_chars=SHOWN_CHARS, window=window))

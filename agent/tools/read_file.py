@@ -1,0 +1,19 @@
+"""Show the lines of a site file exactly, from line `start`."""
+
+from pydantic import Field
+
+from agent.previews import Window, excerpt
+from agent.records import Record
+from agent.tools.toolbox import SHOWN_CHARS, Desk, Outcome, existing
+
+
+class Args(Record):
+    path: str
+    start: int = Field(1, ge=1)
+    count: int = Field(0, ge=0)
+
+
+async def run(desk: Desk, args: Args) -> Outcome:
+    path = existing(desk, args.path)
+    window = Window(start=args.start, count=args.count)
+    return Outcome(excerpt(path, desk.workspace[path], max_chars=SHOWN_CHARS, window=window))

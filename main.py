@@ -1,0 +1,39 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = [
+#     "a2wsgi>=1.10",
+#     "dbos>=3.4,<4",
+#     "dulwich>=1.2.21,<2",
+#     "fastapi>=0.120",
+#     "filelock>=3.20",
+#     "httpcore>=1.0.9,<2",
+#     "httpx>=0.28.1,<0.29",
+#     "jinja2>=3.1.6",
+#     "litellm>=1.105.3,<1.110,!=1.106.*,!=1.107.*",
+#     "openpyxl>=3.1.5",
+#     "prometheus-client>=0.23",
+#     "psycopg[binary]>=3.2",
+#     "pydantic>=2.11",
+#     "pydantic-settings>=2.10",
+#     "python-dotenv>=1.1",
+#     "rich>=14",
+#     "selectolax>=0.4",
+#     "sqlalchemy>=2.0.40",
+#     "sse-starlette>=3.0",
+#     "structlog>=25.1",
+#     "tree-sitter>=0.25",
+#     "tree-sitter-javascript>=0.25",
+#     "typer>=0.16",
+#     "uvicorn>=0.35",
+# ]
+# ///
+"""The app for uvicorn (`uvicorn main:app`), the commands for people (`python main.py --help`)."""
+
+from agent.web.app import create_app
+
+app = create_app()
+
+if __name__ == "__main__":
+    from agent.cli import main
+
+    main()

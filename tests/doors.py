@@ -1,0 +1,131 @@
+"""The doors without an engine behind them: a service that takes what it is told to take, over a real store."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+from pydantic import SecretStr
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp
+
+from agent.errors import BadRequest
+from agent.records import Attempt, Check, Finding, Publication, Skipped, Task, Usage
+from agent.settings import Settings
+from agent.store import Store
+from agent.web.app import doors
+
+TASK_ID = "5a" * 16
+EMAIL = "ferry@canary.example"
+NONCE = "canary-nonce"
+ATTEMPT = Attempt(at=60.0, status=502, error="HTTP 502")
+FINDINGS = (
+    Finding(id="1", origin="check", text="#total", verdict="fail", evidence="no element matches"),
+    Finding(id="license", origin="rule", text="LICENSE is MIT", verdict="pass", evidence="as written"),
+)
+PUBLICATION = Publication(
+    repo_url="http://localhost:8001/harbour-5a5a5a.git",
+    commit_sha="c0" * 20,
+    pages_url="http://localhost:8001/harbour-5a5a5a/",
+    live=True,
+)
+
+
+@dataclass(frozen=True)
+class Taken:
+    id: str = TASK_ID
+    status: str = "accepted"
+
+
+@dataclass
+class StandIn:
+    """Keeps the bodies it was given; raises `refusal` instead when there is one."""
+
+    settings: Settings
+    store: Store
+    sites: ASGIApp = field(default_factory=lambda: PlainTextResponse("a site"))
+    reasons: tuple[str, ...] = ()
+    refusal: Exception | None = None
+    bodies: list[bytes] = field(default_factory=list)
+
+    async def accept(self, body: bytes) -> Taken:
+        if self.refusal:
+            raise self.refusal
+        self.bodies.append(body)
+        return Taken()
+
+    async def not_ready(self) -> tuple[str, ...]:
+        return self.reasons
+
+
+def stand_in(folder: Path, *, admin_token: str | None = None, **changes: Any) -> StandIn:
+    values = {"sites_url": "http://sites.test:8001", "max_body_bytes": 1_000, "sites_port": 0, **changes}
+    token = SecretStr(admin_token) if admin_token else None
+    configured = Settings(secret=SecretStr("canary-secret"), admin_token=token, data_dir=folder, **values)
+    return StandIn(configured, Store(f"sqlite:///{folder}/agent.sqlite", clock=lambda: 100.0))
+
+
+@asynccontextmanager
+async def client(service: StandIn, *, peer: str = "127.0.0.1") -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(doors(service), client=(peer, 4711))
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as http:
+        yield http
+
+
+def ask(
+    service: StandIn,
+    path: str,
+    *,
+    method: str = "GET",
+    peer: str = "127.0.0.1",
+    headers: Mapping[str, str] | None = None,
+    body: bytes | None = None,
+) -> httpx.Response:
+    """One request at the doors, from `peer`."""
+
+    async def request() -> httpx.Response:
+        async with client(service, peer=peer) as http:
+            return await http.request(method, path, headers=headers, content=body)
+
+    return asyncio.run(request())
+
+
+def refused(status: int, sentence: str) -> BadRequest:
+    return BadRequest(status, sentence)
+
+
+def task(task_id: str = TASK_ID, **changes: Any) -> Task:
+    values: dict[str, Any] = {
+        "id": task_id,
+        "email": EMAIL,
+        "task": "harbour",
+        "round": 1,
+        "round_received": 1,
+        "nonce": f"{NONCE}-{task_id}",
+        "brief": "canary-brief",
+        "checks": (
+            Check(id="1", kind="selector", text="#total", round=1),
+            Check(id="2", kind="prose", text="It is plain", round=1),
+        ),
+        "attachments": (),
+        "skipped": (Skipped(what="attachments[1]", why="its url is null"),),
+        "evaluation_url": "https://canary.example/notify",
+        "repo": "harbour-5a5a5a",
+        "previous_id": None,
+        "received_at": 40.0,
+        "deadline_at": 640.0,
+    }
+    return Task(**{**values, **changes})
+
+
+def add_finished(store: Store, done: Task) -> None:
+    """A task that was built, reviewed and published; its one call back failed."""
+    store.add_task(done, [])
+    store.update(done.id, state="running", stage="build")
+    usage = Usage(model_calls=2, prompt_tokens=1_200, completion_tokens=34, cached_tokens=1_000, cost_usd=0.0125)
+    store.update(done.id, findings=FINDINGS, usage=usage, stopped_by="passed")
+    store.update(done.id, state="done", stage="done", publication=PUBLICATION, notification="{}")
+    store.add_delivery(done.id, f"{done.id}.1", ATTEMPT, "pending")

@@ -1,0 +1,211 @@
+"""The whole service behind its public door, and the evaluator that calls it: real HTTP on loopback, nothing patched."""
+
+import base64
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+
+from agent.settings import Settings
+from agent.web.app import create_app
+
+Json = dict[str, Any]
+
+SECRET = "canary-secret-4711"
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{title}</title></head>
+<body><main><h1>{title}</h1><p id="total">42</p></main></body></html>
+"""
+README = """# Harbour
+
+## Summary
+A page that shows how many ferries left the harbour. It is a small static site without any build step, made to be read.
+
+## Setup
+Clone the repository and open the page in a browser; nothing has to be installed, since the page needs no server at all.
+
+## Usage
+Open the page. The total stands below the heading, and it is the number of ferries that left the harbour last month, as
+counted by the harbour office and written into the page when it was made. Reload the page to see the newest figures.
+
+## How the code works
+There is one file, index.html, with one heading and one paragraph. The paragraph carries the id total, so that a script
+can find it; there is no script in the page. Styles come from the browser alone, and so the page is light and dark as
+the reader's own settings ask for. Every word of it is static: the simplest thing that can work for a single number.
+
+## License
+MIT, see LICENSE.
+"""
+_numbers = count(1)
+
+
+def task(evaluation_url: str, **changes: Any) -> Json:
+    """A request whose checks the static review decides; each one has a task name and a nonce of its own."""
+    number = next(_numbers)
+    return {
+        "email": "ferry@example.com",
+        "secret": SECRET,
+        "task": f"harbour-{number}",
+        "round": 1,
+        "nonce": f"nonce-{number}",
+        "brief": "Publish a page about ferries titled Harbour with the total in #total.",
+        "checks": [{"js": "document.title === 'Harbour'"}, {"selector": "#total"}],
+        "evaluation_url": evaluation_url,
+        "attachments": [],
+        **changes,
+    }
+
+
+def attachment(name: str, data: bytes, media_type: str = "text/csv") -> Json:
+    return {"name": name, "url": f"data:{media_type};base64,{base64.b64encode(data).decode()}"}
+
+
+def good_site(title: str = "Harbour") -> tuple[tuple[str, Json], ...]:
+    """The tool calls of an answer that passes the review."""
+    page = {"path": "index.html", "content": PAGE.format(title=title)}
+    return ("write_file", page), ("write_file", {"path": "README.md", "content": README})
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Gate:
+    """Holds what passes it until it is opened, and tells when something arrived."""
+
+    def __init__(self) -> None:
+        self.arrived = threading.Event()
+        self._open = threading.Event()
+
+    def wait(self) -> None:
+        self.arrived.set()
+        self._open.wait(30)
+
+    def open(self) -> None:
+        self._open.set()
+
+    def await_arrival(self) -> None:
+        assert self.arrived.wait(30), "nothing arrived at this point"
+
+
+@dataclass
+class Evaluator:
+    """Takes call backs; answers the statuses it is told to, then 200."""
+
+    url: str = ""
+    statuses: list[int] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
+    arrived: threading.Condition = field(default_factory=threading.Condition)
+    hold: "Gate | None" = None  # kept waiting before the answer
+
+    def calls(self, nonce: str) -> list[Json]:
+        return [call for call in map(json.loads, self.bodies) if call.get("nonce") == nonce]
+
+    def wait_for(self, nonce: str, times: int = 1, timeout_s: float = 30) -> list[Json]:
+        with self.arrived:
+            assert self.arrived.wait_for(lambda: len(self.calls(nonce)) >= times, timeout_s), "no call back came"
+        return self.calls(nonce)
+
+
+@contextmanager
+def evaluator() -> Iterator[Evaluator]:
+    state = Evaluator()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            status = state.statuses.pop(0) if state.statuses else 200
+            with state.arrived:
+                state.bodies.append(body)
+                state.arrived.notify_all()
+            if state.hold:
+                state.hold.wait()
+            self.send_response(status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_args: object) -> None:
+            """A test's output is not a server's log."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    state.url = f"http://127.0.0.1:{server.server_port}/notify"
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    try:
+        yield state
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+class Door(httpx.Client):
+    """A client of the running service."""
+
+    def send_task(self, body: Mapping[str, Any]) -> Json:
+        answer = self.post("/handle_task", json=body)
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+    def record(self, task_id: str) -> Json:
+        return dict(self.get(f"/tasks/{task_id}").raise_for_status().json())
+
+    def wait(self, task_id: str, reached: Callable[[Json], bool], timeout_s: float = 30) -> Json:
+        """The record as soon as `reached` holds of it."""
+        until = time.monotonic() + timeout_s
+        while not reached(record := self.record(task_id)):
+            assert time.monotonic() < until, f"not reached in {timeout_s} s: {json.dumps(record, indent=1)}"
+            time.sleep(0.02)
+        return record
+
+    def finish(self, task_id: str) -> Json:
+        return self.wait(task_id, lambda record: record["state"] in ("done", "failed", "cancelled"))
+
+
+def settings(data_dir: Path, **changes: Any) -> Settings:
+    """Everything embedded, on free ports, whatever the environment of the test run says."""
+    port, sites_port = free_port(), free_port()
+    values: Json = {
+        "secret": SECRET,
+        "data_dir": data_dir,
+        "port": port,
+        "sites_port": sites_port,
+        "sites_url": f"http://localhost:{sites_port}",
+        "allow_private_callbacks": True,
+        "llm_model": "openai/test",
+        "llm_api_key": "canary-model-key",
+        "llm_base_url": "http://127.0.0.1:1/v1",
+        "publisher": "local",
+        "database_url": None,
+    }
+    return Settings(**{**values, **changes})
+
+
+@contextmanager
+def serving(configured: Settings) -> Iterator[Door]:
+    """The service, up and open. One a process at a time: the engine is global to it."""
+    server = uvicorn.Server(
+        uvicorn.Config(create_app(configured), host="127.0.0.1", port=configured.port, log_level="warning")
+    )
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        with Door(base_url=f"http://127.0.0.1:{configured.port}", trust_env=False, timeout=30) as door:
+            while not server.started:
+                assert thread.is_alive(), "the service did not start"
+                time.sleep(0.01)
+            yield door
+    finally:
+        server.should_exit = True
+        thread.join(timeout=30)

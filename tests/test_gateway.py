@@ -1,0 +1,396 @@
+"""The gateway, through the real litellm over real HTTP on loopback, against a provider that plays a script."""
+
+import asyncio
+import json
+import subprocess
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import vcr
+from pydantic import SecretStr
+
+from agent.errors import ModelError, Permanent, Transient
+from agent.llm.faults import Cause, Fault, cause
+from agent.llm.gateway import Gateway
+from agent.llm.providers import PREFIXES, PROVIDERS, ModelChoice, provider_of
+from agent.records import Json, Reply, ToolCall
+from tests.provider import Answer, calls, chat, completion, cut, fault, hang, provider, says
+
+CANARY = "sk-canary-0123456789"
+RECORDED = Path(__file__).parents[2] / "shared" / "recorded" / "llm"
+HELLO: list[Json] = [{"role": "user", "content": "hello"}]
+JSON_TYPE = {"Content-Type": "application/json"}
+
+
+def tool(name: str, *arguments: str) -> Json:
+    properties = {argument: {"type": "string"} for argument in arguments}
+    schema = {"type": "object", "properties": properties, "required": list(arguments)}
+    return {"type": "function", "function": {"name": name, "description": f"Runs {name}.", "parameters": schema}}
+
+
+TOOLS = [tool("run_check"), tool("write_file", "path", "content")]
+
+
+@dataclass
+class Time:
+    """A clock that only sleeping moves."""
+
+    now: float = 0.0
+    slept: list[float] = field(default_factory=list)
+
+    def __call__(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _litellm_is_loaded() -> None:
+    asyncio.run(Gateway([]).warm_up())
+
+
+def choice(url: str | None, name: str = "openai/test", **more: Any) -> ModelChoice:
+    return ModelChoice(name=name, api_key=SecretStr(CANARY), base_url=url, **more)
+
+
+def ask(
+    *choices: ModelChoice, messages: Sequence[Json] = HELLO, timeout_s: float = 20, time: Time | None = None
+) -> Reply:
+    time = time or Time()
+    gateway = Gateway(choices, clock=time, sleep=time.sleep)
+    return asyncio.run(gateway.complete(messages, TOOLS, timeout_s=timeout_s))
+
+
+def test_a_call_with_tools_comes_back_as_calls() -> None:
+    with provider([calls(("write_file", {"path": "a", "content": "é"}), ("run_check", {}))]) as server:
+        reply = ask(choice(server.url))
+    (request,) = server.requests
+    assert request.path == "/v1/chat/completions"
+    assert request.headers["Authorization"] == f"Bearer {CANARY}"
+    assert request.body == {"model": "test", "messages": HELLO, "tools": TOOLS}
+    assert reply.calls == (
+        ToolCall(id="call_0", name="write_file", arguments={"path": "a", "content": "é"}),
+        ToolCall(id="call_1", name="run_check", arguments={}),
+    )
+    assert (reply.text, reply.finish_reason, reply.model) == ("", "tool_calls", "openai/test")
+
+
+# -- what goes wrong ---------------------------------------------------------------------------------------------------
+
+REFUSED_CALL = {"error": {"message": "Failed to call", "code": "tool_use_failed", "failed_generation": "<f=write_file"}}
+
+
+@dataclass(frozen=True)
+class Case:
+    script: Sequence[Answer]
+    outcome: type[ModelError] | str  # the error, or the text of the reply
+    words: str = ""  # in the error's message
+    slept: Sequence[float] = ()
+
+
+FAULTS = {
+    "rate limit with Retry-After": Case([fault(429, "slow", retry_after="7"), says("ok")], "ok", slept=[7]),
+    "Retry-After beyond the time": Case([fault(429, "slow", retry_after="60")], Transient, "slow"),
+    "Retry-After as a date": Case(
+        [fault(429, "slow", retry_after="Fri, 31 Dec 1999 23:59:59 GMT"), says("ok")], "ok", slept=[1]
+    ),
+    "500 twice": Case([fault(500, "boom"), fault(500, "boom"), says("ok")], "ok", slept=[1, 2]),
+    "529 to the end": Case([fault(529, "overloaded")] * 5, Transient, "overloaded", slept=[1, 2, 4, 8]),
+    "502 from a proxy": Case([Answer(b"<html>bad gateway</html>", 502), says("ok")], "ok", slept=[1]),
+    "a fault inside a 200": Case(
+        [Answer(b'{"error": {"message": "x", "code": 503}}', headers=JSON_TYPE), says("ok")], "ok", slept=[1]
+    ),
+    "a cut connection": Case([cut(), says("ok")], "ok", slept=[1]),
+    "no choices": Case([chat([]), says("ok")], "ok", slept=[1]),
+    "never a choice": Case([chat([])] * 3, Permanent, "is no model: check LLM_MODEL and LLM_BASE_URL", slept=[1, 2]),
+    "HTML": Case([Answer(b"<html>Login</html>")] * 3, Permanent, "is no model: check LLM_MODEL and LLM", slept=[1, 2]),
+    "no JSON": Case([Answer(b"", headers=JSON_TYPE)] * 3, Permanent, "is no model", slept=[1, 2]),
+    "no UTF-8": Case([Answer(b'{"choices": "\xff"}', headers=JSON_TYPE)] * 3, Permanent, "is no model", slept=[1, 2]),
+    "a wrong key": Case([fault(401, f"Incorrect API key: {CANARY}")], Permanent, "refuses the key: check LLM_API_KEY"),
+    "a key without the right": Case([fault(403, f"{CANARY} is abroad")], Permanent, r"\(\[secret\] is abroad\)"),
+    "a spent quota": Case(
+        [fault(429, "exceeded", code="insufficient_quota")], Permanent, "no credit left: top up the account"
+    ),
+    "a bill to pay": Case([fault(402, "pay first")], Permanent, "no credit left"),
+    "no such model": Case(
+        [fault(404, "gone", code="model_not_found")], Permanent, r"check LLM_MODEL and LLM_BASE_URL \(gone"
+    ),
+    "a bad request": Case([fault(400, "bad\nschema")], Permanent, r"set LLM_MODEL to another model \(bad schema\)"),
+    "too long": Case([fault(400, "maximum context length is 8")], Permanent, "a model with a larger context"),
+    "the model's own malformed call": Case(
+        [Answer(json.dumps(REFUSED_CALL).encode(), 400, JSON_TYPE)],
+        "openai/test made a malformed tool call: Failed to call <f=write_file",
+    ),
+    "a refusal": Case([completion({"content": None, "refusal": "I will not."})], "I will not."),
+    "an empty answer": Case([says(None)], ""),
+    "a lone surrogate": Case([says("x\ud800y")], "x\ufffdy"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_every_fault_has_its_outcome(name: str) -> None:
+    case, time = FAULTS[name], Time()
+    with provider(case.script) as server:
+        if isinstance(case.outcome, str):
+            assert ask(choice(server.url), time=time).text == case.outcome
+        else:
+            with pytest.raises(case.outcome, match=case.words) as raised:
+                ask(choice(server.url), time=time)
+            assert CANARY not in "".join(traceback.format_exception(raised.value))
+            assert raised.value.__context__ is None
+    assert time.slept == list(case.slept)
+    assert len(server.requests) == len(case.script)
+
+
+def test_a_provider_that_hangs_is_cut_at_the_deadline() -> None:
+    with provider([hang()]) as server, pytest.raises(Transient, match=r"no answer within 0\.2 s"):
+        ask(choice(server.url), timeout_s=0.2)
+
+
+def test_an_unreachable_provider_is_a_passing_fault() -> None:
+    with provider([]) as server:
+        url = server.url
+    with pytest.raises(Transient, match="cannot answer at the moment"):
+        ask(choice(url), timeout_s=0.9)
+
+
+def test_what_an_unusable_answer_cost_is_counted() -> None:
+    with provider([chat([]), says("ok")]) as server:
+        usage = ask(choice(server.url)).usage
+    assert (usage.model_calls, usage.prompt_tokens, usage.completion_tokens) == (2, 200, 20)
+
+
+CAUSES: dict[tuple[int | None, str], Cause] = {
+    (401, "BadRequestError invalid_request_error"): "key",
+    (402, ""): "quota",
+    (403, ""): "forbidden",
+    (404, ""): "name",
+    (408, ""): "passing",
+    (413, "Request too large"): "context",
+    (429, "RateLimitError"): "passing",
+    (429, "insufficient_quota"): "quota",
+    (400, "Your credit balance is too low"): "quota",
+    (400, "ContextWindowExceededError"): "context",
+    (400, "failed_generation"): "mistake",
+    (400, "LLM Provider NOT provided"): "name",
+    (400, "x is not a valid model ID"): "name",
+    (400, "UnsupportedParamsError"): "request",
+    (422, ""): "request",
+    (422, "Error converting to valid response block"): "unreadable",
+    (200, "Unable to get json response"): "unreadable",
+    (500, "Invalid response object Traceback (most recent call last)"): "unreadable",
+    (500, "Missing credentials"): "no_key",
+    (500, ""): "passing",
+    (529, "overloaded_error"): "passing",
+    (None, "ValueError"): "unreadable",
+}
+
+
+@pytest.mark.parametrize(("facts", "expected"), CAUSES.items(), ids=str)
+def test_a_cause_is_told_by_status_first(facts: tuple[int | None, str], expected: Cause) -> None:
+    assert cause(Fault(*facts)) == expected
+
+
+# -- a chain of models -------------------------------------------------------------------------------------------------
+
+
+def test_the_next_model_answers_when_one_fails_for_good() -> None:
+    with provider([fault(401, "no")]) as first, provider([says("ok")]) as second:
+        reply = ask(choice(first.url, "openai/a"), choice(second.url, "openai/b"))
+    assert (reply.text, reply.model) == ("ok", "openai/b")
+
+
+def test_a_model_without_its_key_is_passed_over() -> None:
+    with provider([says("ok")]) as server:
+        assert ask(ModelChoice(name="groq/a"), choice(server.url, "openai/b")).model == "openai/b"
+
+
+def test_a_short_fault_is_waited_out_before_another_model_is_asked() -> None:
+    time = Time()
+    with provider([fault(503, "busy"), says("ok")]) as first, provider([]) as second:
+        assert ask(choice(first.url, "openai/a"), choice(second.url, "openai/b"), time=time).model == "openai/a"
+    assert (time.slept, second.requests) == ([1], [])
+
+
+def test_a_long_wait_goes_to_the_next_model() -> None:
+    time = Time()
+    with provider([fault(429, "slow", retry_after="15")]) as first, provider([says("ok")]) as second:
+        assert ask(choice(first.url, "openai/a"), choice(second.url, "openai/b"), time=time).model == "openai/b"
+    assert time.slept == []
+
+
+def test_the_first_model_is_asked_again_when_the_others_are_dead() -> None:
+    time = Time()
+    with provider([fault(429, "slow", retry_after="15"), says("ok")]) as first, provider([fault(404, "")]) as second:
+        assert ask(choice(first.url, "openai/a"), choice(second.url, "openai/b"), time=time).model == "openai/a"
+    assert time.slept == [15]
+
+
+def test_a_model_that_hangs_leaves_time_for_the_next() -> None:
+    with provider([hang()]) as first, provider([says("ok")]) as second:
+        assert ask(choice(first.url, "openai/a"), choice(second.url, "openai/b"), timeout_s=0.9).model == "openai/b"
+
+
+def test_when_no_model_will_ever_answer_each_setting_is_named() -> None:
+    fallback = {"name_variable": "LLM_FALLBACK_MODELS"}
+    keyless = ModelChoice(name="groq/c", key_variable="GROQ_API_KEY")
+    with (
+        provider([fault(401, "no")]) as first,
+        provider([fault(400, "odd")]) as second,
+        pytest.raises(Permanent) as raised,
+    ):
+        ask(choice(first.url, "openai/a"), choice(second.url, "openai/b", **fallback), keyless)
+    assert str(raised.value).split("; ") == [
+        "openai/a refuses the key: check LLM_API_KEY",
+        "openai/b refuses the request: set LLM_FALLBACK_MODELS to another model (odd)",
+        "groq/c has no key: set GROQ_API_KEY",
+    ]
+
+
+# -- what is sent ------------------------------------------------------------------------------------------------------
+
+
+def test_each_request_begins_with_the_one_before() -> None:
+    truncated = calls(("write_file", '{"path": "a", "content": "<ht'), finish_reason="length")
+    with provider([truncated, says("ok")]) as server:
+        reply = ask(choice(server.url))
+        result = {"role": "tool", "tool_call_id": reply.calls[0].id, "content": reply.calls[0].problem}
+        ask(choice(server.url), messages=[*HELLO, reply.message, result])
+    first, second = (request.body["messages"] for request in server.requests)
+    assert second[: len(first)] == first
+    stored = {"id": "call_0", "type": "function", "function": {"name": "write_file", "arguments": "{}"}}
+    assert second[1:] == [{"role": "assistant", "tool_calls": [stored]}, result]
+
+
+def test_reasoning_goes_back_to_the_model_that_reasoned() -> None:
+    with provider([says("so", reasoning_content="hm"), says("ok")]) as server:
+        reply = ask(choice(server.url))
+        ask(choice(server.url), messages=[*HELLO, reply.message, *HELLO])
+    assert server.requests[1].body["messages"][1] == {"role": "assistant", "content": "so", "reasoning_content": "hm"}
+
+
+@pytest.mark.parametrize("name", ["openai/test", "anthropic/claude-x", "gemini/gemini-x", "ollama_chat/x", "mistral/x"])
+def test_what_was_handed_in_stays_as_it_was(name: str) -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "run_check", "arguments": "{}"}}
+    messages = [
+        *HELLO,
+        {"role": "assistant", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c", "content": ""},
+    ]
+    before = json.dumps([messages, TOOLS])
+    with provider([fault(401, "no")]) as server, pytest.raises(Permanent, match="refuses the key"):
+        ask(choice(server.url, name), messages=messages)
+    assert len(server.requests) == 1
+    assert json.dumps([messages, TOOLS]) == before
+
+
+def test_a_lone_surrogate_in_a_message_is_replaced() -> None:
+    with provider([says("ok")]) as server:
+        ask(choice(server.url), messages=[{"role": "user", "content": "x\ud800y"}])
+    assert server.requests[0].body["messages"][0]["content"] == "x\ufffdy"
+
+
+@pytest.mark.parametrize(
+    ("name", "bound"),
+    [
+        ("openai/gpt-5-mini", {"max_completion_tokens": 32_000}),
+        ("openai/gpt-4o", {"max_tokens": 16_384}),
+        ("anthropic/claude-of-next-year", {"max_tokens": 32_000}),
+        ("openai/unknown", {}),
+        ("groq/openai/gpt-oss-120b", {}),
+    ],
+)
+def test_an_answer_is_bounded_where_the_bound_is_known_to_be_allowed(name: str, bound: Json) -> None:
+    with provider([fault(401, "no")]) as server, pytest.raises(Permanent):
+        ask(choice(server.url, name))
+    assert {key: value for key, value in server.requests[0].body.items() if key.startswith("max")} == bound
+
+
+def test_a_local_server_needs_no_key() -> None:
+    with provider([says("ok")]) as server:
+        assert ask(ModelChoice(name="openai/local", base_url=server.url)).text == "ok"
+
+
+# -- what it costs -----------------------------------------------------------------------------------------------------
+
+
+def test_a_known_price_is_counted_and_an_unknown_one_is_none() -> None:
+    answer = completion({"content": "ok"}, prompt_tokens_details={"cached_tokens": 60})
+    with provider([answer, answer, answer]) as server:
+        known, unknown, unpriced = (
+            ask(choice(server.url, name)).usage
+            for name in ("openai/gpt-5-mini", "openai/unknown", "openrouter/openai/gpt-5-mini")
+        )
+    assert (known.prompt_tokens, known.completion_tokens, known.cached_tokens) == (100, 10, 60)
+    assert known.cost_usd == pytest.approx(40 * 0.25e-6 + 60 * 0.025e-6 + 10 * 2e-6)
+    assert unknown.cost_usd is None
+    assert unpriced.cost_usd is None
+
+
+# -- litellm -----------------------------------------------------------------------------------------------------------
+
+
+def test_litellm_is_not_imported_before_it_is_needed() -> None:
+    program = "import sys, agent.llm.choice, agent.llm.gateway, agent.llm.replay; print('litellm' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "False"
+
+
+def test_the_prefixes_are_ones_that_litellm_knows() -> None:
+    import litellm
+
+    assert {str(getattr(name, "value", name)) for name in litellm.provider_list} >= PREFIXES
+    assert {provider_of(one.default) for one in PROVIDERS} <= PREFIXES
+
+
+# -- recorded traffic of real providers --------------------------------------------------------------------------------
+
+WEATHER = [tool("get_weather", "city")]
+TRAFFIC = {
+    "toolloop_anthropic": "anthropic/claude-sonnet-4-5",
+    "toolloop_openai": "openai/gpt-5-mini",
+    "toolloop_google": "gemini/gemini-2.5-flash",
+    "toolloop_groq": "groq/meta-llama/llama-4-scout-17b-16e-instruct",
+}
+
+
+def replay(cassette: str, name: str) -> list[Reply]:
+    """Two turns of a tool loop, as a provider once answered them."""
+
+    async def converse() -> list[Reply]:
+        gateway = Gateway([choice(None, name)])
+        messages: list[Json] = [{"role": "user", "content": "What's the weather in Paris?"}]
+        first = await gateway.complete(messages, WEATHER, timeout_s=5)
+        if not first.calls:
+            return [first]
+        messages += [first.message, {"role": "tool", "tool_call_id": first.calls[0].id, "content": "sunny, 22 °C"}]
+        return [first, await gateway.complete(messages, WEATHER, timeout_s=5)]
+
+    recorder = vcr.VCR(record_mode="none", match_on=["method", "path"])
+    with recorder.use_cassette(str(RECORDED / f"{cassette}.yaml")):
+        return asyncio.run(converse())
+
+
+@pytest.mark.skipif(not RECORDED.exists(), reason="recorded traffic is not part of this repository")
+@pytest.mark.parametrize("cassette", TRAFFIC)
+def test_real_tool_loops_are_understood(cassette: str) -> None:
+    first, second = replay(cassette, TRAFFIC[cassette])
+    assert [(call.name, call.arguments, call.problem) for call in first.calls] == [
+        ("get_weather", {"city": "Paris"}, "")
+    ]
+    assert "sunny" in second.text.lower()
+    assert second.usage.prompt_tokens > first.usage.prompt_tokens > 0
+
+
+@pytest.mark.skipif(not RECORDED.exists(), reason="recorded traffic is not part of this repository")
+def test_a_real_refusal_of_the_models_own_call_is_its_answer() -> None:
+    (reply,) = replay("groq_tool_use_failed", "groq/openai/gpt-oss-120b")
+    assert reply.finish_reason == "tool_use_failed"
+    assert "malformed tool call" in reply.text

@@ -1,0 +1,209 @@
+"""kill -9 at fixed points of a task: it ends as if nothing had happened, and nothing is bought or published twice."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from agent.settings import Settings
+from tests.harness import SECRET, Door, Evaluator, Gate, Json, evaluator, free_port, good_site, settings, task
+from tests.provider import Answer, calls, fault, provider
+
+ROOT = Path(__file__).parent.parent
+
+
+class Process:
+    """The service as a process of its own, that can be killed and started again on the same folder."""
+
+    def __init__(self, configured: Settings, log: Path) -> None:
+        self._configured = configured
+        self._log = log
+        self._process: subprocess.Popen[bytes] | None = None
+        self._door = Door(base_url=f"http://127.0.0.1:{configured.port}", trust_env=False, timeout=30)
+
+    def start(self) -> Door:
+        """Returns when the door is open."""
+        process = self._launch()
+        until = time.monotonic() + 30
+        while True:
+            try:
+                self._door.get("/healthz")
+                return self._door
+            except httpx.TransportError:
+                assert process.poll() is None, self._log.read_text()
+                assert time.monotonic() < until, self._log.read_text()
+                time.sleep(0.02)
+
+    def run_to_its_end(self) -> tuple[int, str]:
+        """Exit status, and what it said."""
+        status = self._launch().wait(30)
+        return status, self._log.read_text()
+
+    def kill(self) -> None:
+        if self._process:
+            self._process.send_signal(signal.SIGKILL)
+            self._process.wait()
+
+    def close(self) -> None:
+        self._door.close()
+
+    def _launch(self) -> subprocess.Popen[bytes]:
+        names = ("data_dir", "port", "sites_port", "sites_url", "llm_model", "llm_base_url", "task_deadline_s")
+        environment = {name.upper(): str(getattr(self._configured, name)) for name in names}
+        secrets = {"SECRET": SECRET, "LLM_API_KEY": "canary-model-key", "ALLOW_PRIVATE_CALLBACKS": "1"}
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "main.py"],
+                cwd=ROOT,
+                env={"PATH": os.environ["PATH"], "HOME": str(self._log.parent), **environment, **secrets},
+                stdout=log,
+                stderr=log,
+            )
+        return self._process
+
+
+@contextmanager
+def process(configured: Settings, log: Path) -> Iterator[Process]:
+    made = Process(configured, log)
+    try:
+        yield made
+    finally:
+        made.kill()
+        made.close()
+
+
+def steps_done(data_dir: Path) -> list[str]:
+    with closing(sqlite3.connect(f"file:{data_dir / 'agent.sqlite'}?mode=ro", uri=True, timeout=30)) as db:
+        return [name for (name,) in db.execute("SELECT function_name FROM operation_outputs")]
+
+
+def await_step(data_dir: Path, name: str) -> None:
+    until = time.monotonic() + 30
+    while name not in steps_done(data_dir):
+        assert time.monotonic() < until, f"step {name!r} was never stored"
+        time.sleep(0.005)
+
+
+@pytest.fixture
+def grader() -> Iterator[Evaluator]:
+    with evaluator() as running:
+        yield running
+
+
+def test_a_task_killed_at_four_points_ends_as_if_it_had_run_once(tmp_path: Path, grader: Evaluator) -> None:
+    gates = [Gate(), Gate()]  # in front of the first answer to the first and to the second turn
+    asked: list[int] = []
+
+    def model(body: Json) -> Answer:
+        turn = sum(message["role"] == "assistant" for message in body["messages"])
+        asked.append(turn)
+        if asked.count(turn) == 1:
+            gates[turn].wait()
+        return calls(*good_site("Wrong" if turn == 0 else "Harbour"))
+
+    with (
+        provider(model) as llm,
+        process(settings(tmp_path / "data", llm_base_url=llm.url), tmp_path / "log") as service,
+    ):
+        body = task(grader.url)
+        task_id = service.start().send_task(body)["id"]
+        gates[0].await_arrival()
+        service.kill()  # 1: a model call in flight
+        gates[0].open()
+        service.start()
+        gates[1].await_arrival()
+        service.kill()  # 2: an answer, its tools and its review are stored; the next call is in flight
+        gates[1].open()
+        service.start()
+        await_step(tmp_path / "data", "commit")
+        service.kill()  # 3: committed, not yet recorded
+        grader.hold = Gate()
+        service.start()
+        grader.hold.await_arrival()
+        service.kill()  # 4: the evaluator has the call back, its answer was never read
+        grader.hold.open()
+        grader.hold = None
+        door = service.start()
+        calls_back = grader.wait_for(body["nonce"], times=2)
+        record = door.wait(task_id, lambda r: r["notification"]["state"] == "delivered")
+
+    assert asked == [0, 0, 1, 1], "only the call in flight was bought again"
+    assert record["stopped_by"] == "passed"
+    assert len(set(map(str, calls_back))) == 1
+    repositories = list((tmp_path / "data" / "repositories").glob("*.git"))
+    assert len(repositories) == 1
+    log = subprocess.run(
+        ["git", "-C", str(repositories[0]), "rev-list", "main"], check=True, capture_output=True, text=True
+    )
+    assert log.stdout.split() == [record["publication"]["commit_sha"]] == [calls_back[0]["commit_sha"]]
+
+
+def test_a_task_killed_after_a_failed_step_remembers_the_failure(tmp_path: Path, grader: Evaluator) -> None:
+    asked: list[int] = []
+
+    def model(body: Json) -> Answer:
+        asked.append(sum(message["role"] == "assistant" for message in body["messages"]))
+        if asked[-1] == 0:
+            return calls(*good_site("Wrong"))
+        return fault(401, "Incorrect API key provided", code="invalid_api_key")
+
+    grader.hold = Gate()
+    with (
+        provider(model) as llm,
+        process(settings(tmp_path / "data", llm_base_url=llm.url), tmp_path / "log") as service,
+    ):
+        body = task(grader.url)
+        task_id = service.start().send_task(body)["id"]
+        grader.hold.await_arrival()
+        before = steps_done(tmp_path / "data")
+        service.kill()  # 5: every step is stored, one of them an error
+        grader.hold.open()
+        grader.hold = None
+        door = service.start()
+        grader.wait_for(body["nonce"], times=2)
+        record = door.wait(task_id, lambda r: r["notification"]["state"] == "delivered")
+
+    assert asked == [0, 1]
+    assert record["stopped_by"] == "model"
+    assert "LLM_API_KEY" in record["error"]
+    assert before.count("model_call") == 2
+
+
+def test_a_second_process_is_refused_and_the_first_ones_tasks_are_not_touched(
+    tmp_path: Path, grader: Evaluator
+) -> None:
+    gate = Gate()
+    asked: list[str] = []
+
+    def model(body: Json) -> Answer:
+        asked.append("call")
+        gate.wait()
+        return calls(*good_site())
+
+    with provider(model) as llm:
+        configured = settings(tmp_path / "data", llm_base_url=llm.url)
+        with process(configured, tmp_path / "log") as first:
+            door = first.start()
+            body = task(grader.url)
+            task_id = door.send_task(body)["id"]
+            gate.await_arrival()
+            for number, (changes, named) in enumerate(
+                [({}, "PORT"), ({"port": free_port(), "sites_port": free_port()}, "DATA_DIR")]
+            ):
+                second = Process(configured.model_copy(update=changes), tmp_path / f"log-{number}")
+                with closing(second):
+                    status, said = second.run_to_its_end()
+                assert status == 2
+                assert len(said.strip().splitlines()) == 1, said
+                assert named in said
+            gate.open()
+            assert door.finish(task_id)["state"] == "done"
+    assert asked == ["call"]

@@ -1,0 +1,145 @@
+"""The loop, with hands that play a script: what it promises whoever the model is."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from agent.errors import LimitReached, Permanent
+from agent.loop import SILENCES_UNTIL_STOP, STALLS_UNTIL_STOP, Limits, Progress, build
+from agent.records import Finding, Json, Reply, Review, ToolCall, ToolResult, Usage
+from agent.tools.toolbox import Batch
+from agent.workspace import Workspace
+
+PLENTY = Limits(turns=20, tokens=1_000_000)
+PROMPT: list[Json] = [{"role": "system", "content": "S"}, {"role": "user", "content": "U"}]
+
+
+def says(page: str | None, tokens: int = 10, cost_usd: float | None = 0.01) -> Reply:
+    """A reply that writes `page` into index.html, or one without a call."""
+    calls = () if page is None else (ToolCall(id="c1", name="write_file", arguments={"content": page}),)
+    usage = Usage(model_calls=1, prompt_tokens=tokens, completion_tokens=0, cost_usd=cost_usd)
+    message = {"role": "assistant", "content": page}
+    return Reply(message=message, text="", calls=calls, finish_reason="stop", usage=usage, model="scripted")
+
+
+@dataclass
+class Script:
+    """Hands whose model plays `replies` and whose review fails one check for each x in the page."""
+
+    replies: Sequence[Reply | Exception]
+    origin: str = "check"
+    requests: list[list[Json]] = field(default_factory=list)
+
+    async def ask(self, messages: Sequence[Json]) -> Reply:
+        self.requests.append(list(messages))
+        reply = self.replies[min(len(self.requests), len(self.replies)) - 1]
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+    async def act(self, workspace: Workspace, calls: Sequence[ToolCall], misses: Mapping[str, int]) -> Batch:
+        results = tuple(ToolResult(call_id=call.id, text="wrote it") for call in calls)
+        data = str(calls[-1].arguments["content"]).encode()
+        return Batch(results=results, workspace=workspace.put({"index.html": data}), misses=misses)
+
+    async def review(self, workspace: Workspace) -> Review:
+        page = workspace.text("index.html") if workspace else "xxxxx"
+        failing = [
+            Finding.model_validate(
+                {"id": str(n), "origin": self.origin, "text": "t", "verdict": "fail", "evidence": "e"}
+            )
+            for n in range(page.count("x"))
+        ]
+        return Review(findings=tuple(failing))
+
+    def report(self, review: Review, previous: Review) -> str:
+        return f"{len(review.failures)} fail, before {len(previous.failures)}"
+
+    def words(self, name: str) -> str:
+        return f"<{name}>"
+
+
+def run(script: Script, limits: Limits = PLENTY) -> Progress:
+    return asyncio.run(build(Workspace(), PROMPT, script, limits))
+
+
+def published(progress: Progress) -> str:
+    return progress.best.workspace.text("index.html") if progress.best.workspace else ""
+
+
+def test_a_good_first_answer_costs_one_call() -> None:
+    script = Script([says("good")])
+    progress = run(script)
+    assert (progress.stopped_by, progress.turns, len(script.requests)) == ("passed", 1, 1)
+    assert published(progress) == "good"
+
+
+def test_a_report_leads_to_a_mended_page() -> None:
+    progress = run(Script([says("x"), says("good")]))
+    assert (progress.stopped_by, progress.turns, published(progress)) == ("passed", 2, "good")
+
+
+def test_every_request_begins_with_the_one_before() -> None:
+    script = Script([says("xxx"), says(None), says("xx"), says("x"), says("good")])
+    run(script)
+    assert len(script.requests) == 5
+    for earlier, later in zip(script.requests, script.requests[1:], strict=False):
+        assert later[: len(earlier)] == earlier
+
+
+def test_the_report_comes_with_the_last_tool_answer() -> None:
+    script = Script([says("xx"), says("good")])
+    run(script)
+    assert script.requests[1][-1] == {"role": "tool", "tool_call_id": "c1", "content": "wrote it\n\n2 fail, before 5"}
+
+
+def test_the_best_version_is_kept_not_the_last() -> None:
+    progress = run(Script([says("x"), says("xxx"), LimitReached("deadline")]))
+    assert (progress.stopped_by, published(progress)) == ("deadline", "x")
+
+
+@pytest.mark.parametrize("again", ["x", "another x"])
+def test_no_progress_gives_a_hint_and_then_stops(again: str) -> None:
+    script = Script([says("x"), says(again)])
+    progress = run(script)
+    assert (progress.stopped_by, progress.turns) == ("stalled", 1 + STALLS_UNTIL_STOP)
+    assert sum("<stalled>" in str(message["content"]) for message in script.requests[-1]) == 1
+
+
+def test_checks_of_an_earlier_round_alone_do_not_keep_the_loop_going() -> None:
+    progress = run(Script([says("x"), says("another x")], origin="earlier"))
+    assert (progress.stopped_by, progress.turns) == ("stalled", 2)
+
+
+def test_answers_without_a_call_are_nudged_and_then_end() -> None:
+    script = Script([says(None)])
+    progress = run(script)
+    assert (progress.stopped_by, progress.turns) == ("silent", SILENCES_UNTIL_STOP)
+    assert script.requests[1][-1] == {"role": "user", "content": "<silent>"}
+
+
+@pytest.mark.parametrize(
+    ("limits", "stopped_by", "turns"),
+    [
+        (Limits(turns=2, tokens=1_000), "turns", 2),
+        (Limits(turns=9, tokens=15), "tokens", 2),
+        (Limits(turns=9, tokens=1_000, usd=0.015), "usd", 2),
+    ],
+)
+def test_a_limit_is_checked_before_it_is_spent(limits: Limits, stopped_by: str, turns: int) -> None:
+    script = Script([says("x")])
+    progress = run(script, limits)
+    assert (progress.stopped_by, progress.turns, len(script.requests)) == (stopped_by, turns, turns)
+
+
+def test_a_model_that_cannot_answer_leaves_its_reason() -> None:
+    progress = run(Script([Permanent("set LLM_API_KEY")]))
+    assert (progress.stopped_by, progress.error, published(progress)) == ("model", "set LLM_API_KEY", "")
+
+
+def test_an_unknown_price_makes_the_total_unknown() -> None:
+    progress = run(Script([says("x", cost_usd=0.5), says("good", cost_usd=None)]))
+    assert progress.usage.cost_usd is None
+    assert progress.usage.model_calls == 2

@@ -1,0 +1,275 @@
+"""What an evaluator may rely on, from the POST to the call back, with a model that plays a script over HTTP."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.harness import (
+    PAGE,
+    SECRET,
+    Door,
+    Evaluator,
+    Json,
+    attachment,
+    evaluator,
+    good_site,
+    serving,
+    settings,
+    task,
+)
+from tests.provider import Answer, Provider, calls, fault, hang, provider, says
+
+CSV = b"ferry,passengers\r\nAurora,12\r\nBoreas,30\r\n"
+
+
+def model(body: Json) -> Answer:
+    """Answers by what the first user message asks for, so that one provider serves every test."""
+    first = str(body["messages"][1]["content"])
+    if "NONSENSE" in first:
+        return says("I would rather talk about the weather.")
+    if "REFUSED" in first:
+        return fault(401, "Incorrect API key provided", code="invalid_api_key")
+    if "VANDAL" in first:
+        return calls(*good_site(), ("write_file", {"path": "ferries.csv", "content": "ferry\n"}))
+    if "ESCAPE" in first:
+        paths = ("../outside.txt", "/etc/outside.txt", ".git/config", "CNAME", ".github/workflows/x.yml", "a\\b")
+        return calls(*good_site(), *(("write_file", {"path": path, "content": "x"}) for path in paths))
+    if "Round 2" in first:
+        return calls(("edit_file", {"path": "index.html", "edits": [{"old": ">42<", "new": ">43<"}]}))
+    return calls(*good_site())
+
+
+@pytest.fixture(scope="module")
+def llm() -> Iterator[Provider]:
+    with provider(model) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def grader() -> Iterator[Evaluator]:
+    with evaluator() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="module")
+def door(data_dir: Path, llm: Provider) -> Iterator[Door]:
+    with serving(settings(data_dir, llm_base_url=llm.url, queue_limit=50)) as running:
+        yield running
+
+
+def asked(llm: Provider, name: str) -> list[Json]:
+    """The requests the model got for the task of this name."""
+    return [r.body for r in llm.requests if f'"{name}"' in str(r.body["messages"][1]["content"])]
+
+
+def git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], check=True, capture_output=True, text=True).stdout
+
+
+def test_a_brief_becomes_a_live_site_and_one_call_back(
+    door: Door, llm: Provider, grader: Evaluator, tmp_path: Path
+) -> None:
+    body = task(grader.url, attachments=[attachment("ferries.csv", CSV)])
+    accepted = door.send_task(body)
+    assert accepted["status"] == "accepted"
+    assert accepted["status_url"] == f"/tasks/{accepted['id']}"
+    record = door.finish(accepted["id"])
+    assert (record["state"], record["stopped_by"], record["error"]) == ("done", "passed", None)
+    assert record["publication"]["live"] is True
+    assert record["usage"]["model_calls"] == len(asked(llm, body["task"])) == 1
+    assert {check["verdict"] for check in record["checks"]} == {"pass"}
+
+    (call,) = grader.wait_for(body["nonce"])
+    publication = {k: record["publication"][k] for k in ("repo_url", "commit_sha", "pages_url")}
+    assert call == {k: body[k] for k in ("email", "task", "round", "nonce")} | publication
+
+    site = httpx.get(call["pages_url"], trust_env=False)
+    assert site.text == PAGE.format(title="Harbour")
+    assert httpx.get(call["pages_url"] + "ferries.csv", trust_env=False).content == CSV
+    git("clone", "--quiet", call["repo_url"], str(tmp_path / "clone"))
+    assert git("-C", str(tmp_path / "clone"), "rev-list", "HEAD").split() == [call["commit_sha"]]
+    assert "is hereby granted" in (tmp_path / "clone" / "LICENSE").read_text()
+
+
+def test_a_resent_task_runs_once_and_is_notified_again_with_the_same_bytes(
+    door: Door, llm: Provider, grader: Evaluator
+) -> None:
+    body = task(grader.url, round="1")
+    with ThreadPoolExecutor(4) as together:
+        answers = list(together.map(door.send_task, [body] * 4))
+    assert sorted(a["status"] for a in answers) == ["accepted", "duplicate", "duplicate", "duplicate"]
+    assert len({a["id"] for a in answers}) == 1
+    door.finish(answers[0]["id"])
+    grader.wait_for(body["nonce"])
+    assert door.send_task({**body, "round": 1})["status"] == "duplicate"
+    first, again = grader.wait_for(body["nonce"], times=2)
+    assert first == again
+    assert first["round"] == "1"
+    assert len(asked(llm, body["task"])) == 1
+
+
+def test_round_2_changes_the_same_site_and_keeps_its_history(
+    door: Door, llm: Provider, grader: Evaluator, tmp_path: Path
+) -> None:
+    one = task(grader.url, attachments=[attachment("ferries.csv", CSV)])
+    two = {
+        **one,
+        "round": 2,
+        "nonce": one["nonce"] + "-2",
+        "attachments": [],
+        "brief": "Show 43.",
+        "checks": ["#total shows 43"],
+    }
+    door.send_task(one)
+    record = door.finish(door.send_task(two)["id"])
+    assert record["state"] == "done"
+    assert [check["id"] for check in record["checks"]][:3] == ["1", "r1.1", "r1.2"]
+    (first,) = grader.wait_for(one["nonce"])
+    (second,) = grader.wait_for(two["nonce"])
+    assert (second["repo_url"], second["pages_url"]) == (first["repo_url"], first["pages_url"])
+    git("clone", "--quiet", second["repo_url"], str(tmp_path / "clone"))
+    assert git("-C", str(tmp_path / "clone"), "rev-list", "HEAD").split() == [second["commit_sha"], first["commit_sha"]]
+    assert (tmp_path / "clone" / "ferries.csv").read_bytes() == CSV
+    assert ">43<" in httpx.get(second["pages_url"], trust_env=False).text
+    prompt = str(asked(llm, two["task"])[-1]["messages"][1]["content"])
+    assert PAGE.format(title="Harbour") in prompt
+
+
+def test_a_new_nonce_of_round_1_gets_a_repository_of_its_own(door: Door, grader: Evaluator) -> None:
+    one = task(grader.url)
+    urls = set()
+    for nonce in ("a", "b"):
+        record = door.finish(door.send_task({**one, "nonce": one["nonce"] + nonce})["id"])
+        urls.add(record["publication"]["repo_url"])
+    assert len(urls) == 2
+
+
+@pytest.mark.parametrize(("brief", "stopped_by"), [("NONSENSE", "silent"), ("REFUSED", "model")])
+def test_without_a_usable_answer_an_honest_page_is_published_and_notified(
+    door: Door, grader: Evaluator, brief: str, stopped_by: str
+) -> None:
+    body = task(grader.url, brief=brief, attachments=[attachment("ferries.csv", CSV)])
+    record = door.finish(door.send_task(body)["id"])
+    assert (record["state"], record["stopped_by"]) == ("done", stopped_by)
+    (call,) = grader.wait_for(body["nonce"])
+    assert "did not finish" in httpx.get(call["pages_url"], trust_env=False).text
+    for path in ("README.md", "ferries.csv", "LICENSE"):
+        assert httpx.get(call["pages_url"] + path, trust_env=False).status_code == 200
+
+
+def test_an_attachment_that_the_model_overwrote_is_published_as_it_was_sent(door: Door, grader: Evaluator) -> None:
+    body = task(grader.url, brief="VANDAL", attachments=[attachment("ferries.csv", CSV)])
+    door.send_task(body)
+    (call,) = grader.wait_for(body["nonce"])
+    assert httpx.get(call["pages_url"] + "ferries.csv", trust_env=False).content == CSV
+
+
+def test_paths_that_leave_the_site_are_refused_and_the_rest_is_published(
+    door: Door, llm: Provider, grader: Evaluator, data_dir: Path, tmp_path: Path
+) -> None:
+    body = task(grader.url, brief="ESCAPE: titled Harbour")
+    door.send_task(body)
+    (call,) = grader.wait_for(body["nonce"])
+    git("clone", "--quiet", call["repo_url"], str(tmp_path / "clone"))
+    tree = git("-C", str(tmp_path / "clone"), "ls-tree", "-r", "--name-only", "HEAD").split()
+    assert tree == [".nojekyll", "LICENSE", "README.md", "index.html"]
+    assert not list(data_dir.rglob("outside.txt"))
+
+
+def test_a_wrong_secret_leaves_no_trace(door: Door, llm: Provider, grader: Evaluator, data_dir: Path) -> None:
+    before = len(llm.requests)
+    for wrong in ("WRONG-canary-99", None, 7, ["WRONG-canary-99"], SECRET + "x"):
+        body = task(grader.url, secret=wrong, task="untraceable-task")
+        answer = door.post("/handle_task", json=body)
+        assert answer.status_code == 403
+        assert set(answer.json()) == {"error"}
+    assert len(llm.requests) == before
+    stored = b"".join(path.read_bytes() for path in data_dir.rglob("*") if path.is_file())
+    assert b"WRONG-canary-99" not in stored
+    assert b"untraceable-task" not in stored
+
+
+def test_the_secret_ends_at_the_door(door: Door, llm: Provider, grader: Evaluator, data_dir: Path) -> None:
+    body = task(grader.url)
+    record = door.finish(door.send_task(body)["id"])
+    grader.wait_for(body["nonce"])
+    assert SECRET not in json.dumps(record)
+    assert body["email"] not in json.dumps(record)
+    outputs = [path.read_bytes() for path in data_dir.rglob("*") if path.is_file()]
+    outputs += [json.dumps(request.body).encode() for request in llm.requests] + grader.bodies
+    assert not any(canary in output for output in outputs for canary in (SECRET.encode(), b"canary-model-key"))
+
+
+def test_an_evaluator_that_fails_is_tried_again(door: Door, grader: Evaluator) -> None:
+    body = task(grader.url)
+    grader.statuses[:] = [500, 404]
+    task_id = door.send_task(body)["id"]
+    grader.wait_for(body["nonce"], times=3)
+    record = door.wait(task_id, lambda r: r["notification"]["state"] == "delivered")
+    assert [attempt["status"] for attempt in record["notification"]["attempts"]] == [500, 404, 200]
+
+
+def test_an_evaluator_that_cannot_be_reached_stays_pending_with_its_reason(door: Door) -> None:
+    record = door.finish(door.send_task(task("http://127.0.0.1:9/notify"))["id"])
+    record = door.wait(record["id"], lambda r: bool(r["notification"]["attempts"]))
+    assert record["state"] == "done"
+    assert record["notification"]["state"] == "pending"
+    assert record["notification"]["attempts"][0]["status"] is None
+    assert record["notification"]["attempts"][0]["error"]
+
+
+def test_a_task_whose_prompt_is_broken_fails_with_a_sentence_and_runs_again_when_resent(
+    tmp_path: Path, llm: Provider, grader: Evaluator
+) -> None:
+    prompts = tmp_path / "prompts"
+    prompts.mkdir()
+    with serving(settings(tmp_path / "data", llm_base_url=llm.url, prompts_dir=prompts)) as door:
+        body = task(grader.url)
+        failed = door.finish(door.send_task(body)["id"])
+        assert failed["state"] == "failed"
+        assert "system.md.j2" in failed["error"]
+        for shipped in (Path(__file__).parent.parent / "prompts").iterdir():
+            (prompts / shipped.name).write_text(shipped.read_text())
+        assert door.send_task(body)["status"] == "duplicate"
+        done = door.wait(failed["id"], lambda r: r["state"] == "done")
+        assert done["error"] is None
+
+
+def test_without_a_model_tasks_are_refused_and_the_reason_is_named(tmp_path: Path, grader: Evaluator) -> None:
+    bare = settings(tmp_path, llm_model=None, llm_api_key=None, llm_base_url=None)
+    with serving(bare) as door:
+        for answer in (door.post("/handle_task", json=task(grader.url)), door.get("/readyz")):
+            assert answer.status_code == 503
+            assert "LLM_MODEL" in answer.text
+        assert door.get("/healthz").status_code == 200
+
+
+def test_a_private_evaluator_is_blocked_unless_allowed(tmp_path: Path, llm: Provider, grader: Evaluator) -> None:
+    with serving(settings(tmp_path, llm_base_url=llm.url, allow_private_callbacks=False)) as door:
+        record = door.finish(door.send_task(task(grader.url))["id"])
+        record = door.wait(record["id"], lambda r: r["notification"]["state"] != "pending")
+        assert record["notification"]["state"] == "blocked"
+        assert record["publication"]["commit_sha"]
+
+
+def test_at_the_deadline_what_is_there_is_published_and_notified(tmp_path: Path, grader: Evaluator) -> None:
+    with (
+        provider(lambda _: hang()) as silent,
+        serving(settings(tmp_path, llm_base_url=silent.url, task_deadline_s=9)) as door,
+    ):
+        body = task(grader.url)
+        record = door.finish(door.send_task(body)["id"])
+        assert (record["state"], record["stopped_by"]) == ("done", "deadline")
+        grader.wait_for(body["nonce"])
+        record = door.wait(record["id"], lambda r: r["notification"]["state"] == "delivered")
+        assert record["notification"]["attempts"][0]["at"] < record["deadline_at"]

@@ -1,0 +1,452 @@
+"""Every call of the model is answered with a text it can act on, and nothing but its own tool changes the workspace."""
+
+import asyncio
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+import pytest
+
+from agent.errors import ToolError
+from agent.records import Finding, Review, Task, ToolCall
+from agent.tools import toolbox
+from agent.tools.toolbox import MAX_RESULT_CHARS, Batch, Desk
+from agent.workspace import MAX_FILE_BYTES, Workspace
+
+NAMES = "convert_attachment edit_file fetch read_attachment read_file run_check write_file"
+MAX_SCHEMA_CHARS = 2_800  # about 700 tokens, paid in every model call
+
+TASK = Task(
+    id="0" * 32,
+    email="ferry@example.com",
+    task="harbour",
+    round=1,
+    round_received=1,
+    nonce="n",
+    brief="Publish a page.",
+    checks=(),
+    attachments=(),
+    skipped=(),
+    evaluation_url="https://example.com/notify",
+    repo="harbour-000000",
+    previous_id=None,
+    received_at=0.0,
+    deadline_at=600.0,
+)
+PAGE = "<!doctype html>\n<main>\n  <h1>Harbour</h1>\n  <p>one</p>\n  <p>two</p>\n</main>\n"
+
+
+async def review(workspace: Workspace) -> Review:
+    """Check 1 wants an index.html, check 2 is never decided."""
+    found = "index.html" in workspace
+    first = Finding(id="1", origin="check", text="has a page", verdict="pass" if found else "fail", evidence="looked")
+    return Review(
+        findings=(first, first.model_copy(update={"id": "2", "verdict": "unknown", "evidence": "no browser"}))
+    )
+
+
+def unbalanced(path: str, data: bytes) -> str | None:
+    return "line 1: ( is never closed" if path.endswith(".js") and data.count(b"(") != data.count(b")") else None
+
+
+def desk(files: Mapping[str, bytes | str] | None = None, **changes: Any) -> Desk:
+    given = {path: data.encode() if isinstance(data, str) else data for path, data in (files or {}).items()}
+    plain = Desk(
+        task=TASK,
+        workspace=Workspace().put(given),
+        attachments={},
+        misses={},
+        review=review,
+        fetch=None,
+        report=lambda review: f"{len(review.failures)} of {len(review.findings)} fail",
+        broken=unbalanced,
+    )
+    return replace(plain, **changes)
+
+
+def run(desk: Desk, *calls: tuple[str, Mapping[str, Any]]) -> Batch:
+    numbered = [ToolCall(id=f"call-{n}", name=name, arguments=dict(args)) for n, (name, args) in enumerate(calls)]
+    return asyncio.run(toolbox.run(desk, numbered))
+
+
+def answer(desk: Desk, name: str, /, **args: Any) -> str:
+    return run(desk, (name, args)).results[0].text
+
+
+def xlsx() -> bytes:
+    book = openpyxl.Workbook()
+    for row in (["day", "n", "twice"], ["2024-01-31", 1.0, "=B2*2"], ["n/a", None, None]):
+        book.active.append(row)
+    file = io.BytesIO()
+    book.save(file)
+    return file.getvalue()
+
+
+BOOK = xlsx()
+
+
+# -- the contract of all tools -----------------------------------------------------------------------------------------
+
+
+def test_the_tools_are_these_and_cost_no_more_than_this() -> None:
+    schemas = toolbox.schemas()
+    assert " ".join(schema["function"]["name"] for schema in schemas) == NAMES
+    assert len(json.dumps(schemas)) <= MAX_SCHEMA_CHARS
+
+
+@pytest.mark.parametrize("schema", toolbox.schemas(), ids=lambda schema: schema["function"]["name"])
+def test_a_tool_describes_itself_in_words_that_every_provider_knows(schema: dict[str, Any]) -> None:
+    function = schema["function"]
+    name, parameters = function["name"], function["parameters"]
+    tool = sys.modules[f"agent.tools.{name}"]
+    assert schema == {"type": "function", "function": {**function}}
+    assert set(function) == {"name", "description", "parameters"}
+    assert 20 < len(function["description"]) < 200
+    assert "\n" not in function["description"]
+    assert list(parameters["properties"]) == list(tool.Args.model_fields)
+    assert set(parameters.get("required", ())) == {n for n, f in tool.Args.model_fields.items() if f.is_required()}
+    check_plain(parameters)
+
+
+def check_plain(schema: dict[str, Any]) -> None:
+    schema = {word: value for word, value in schema.items() if word != "description"}
+    if schema["type"] == "object":
+        assert set(schema) <= {"type", "properties", "required", "additionalProperties"}
+        assert schema["additionalProperties"] is False
+        assert set(schema.get("required", ())) <= set(schema["properties"])
+        for inner in schema["properties"].values():
+            check_plain(inner)
+    elif schema["type"] == "array":
+        assert set(schema) == {"type", "items"}
+        check_plain(schema["items"])
+    else:
+        assert schema in ({"type": "string"}, {"type": "integer"}, {"type": "boolean"})
+
+
+def test_schemas_are_the_same_bytes_in_every_process_and_sorted() -> None:
+    code = "import json; from agent.tools.toolbox import schemas; print(json.dumps(schemas()))"
+    root = Path(toolbox.__file__).parents[2]
+    other = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=root,
+        env={**os.environ, "PYTHONHASHSEED": "7"},
+        capture_output=True,
+        check=True,
+    )
+    assert other.stdout.decode().strip() == json.dumps(toolbox.schemas())
+    names = [schema["function"]["name"] for schema in toolbox.schemas()]
+    assert names == sorted(names)
+
+
+# -- a turn ------------------------------------------------------------------------------------------------------------
+
+
+def test_all_calls_of_a_turn_run_in_order_and_all_are_answered() -> None:
+    batch = run(
+        desk(),
+        ("write_file", {"path": "a.html", "content": PAGE}),
+        ("no_such_tool", {}),
+        ("edit_file", {"path": "a.html", "edits": [{"old": "one", "new": "1"}]}),
+        ("read_file", {"path": "a.html", "start": 4, "count": 1}),
+    )
+    texts = [result.text for result in batch.results]
+    assert [result.call_id for result in batch.results] == ["call-0", "call-1", "call-2", "call-3"]
+    assert texts[0] == f"wrote a.html, {len(PAGE)} bytes"
+    assert texts[1] == f"no_such_tool failed: there is no such tool; there are: {NAMES.replace(' ', ', ')}"
+    assert texts[2] == f"edited a.html: 1 edits, {len(PAGE) - 2} bytes now"
+    assert "\n  <p>1</p>\n" in texts[3]
+    assert batch.workspace["a.html"].decode() == PAGE.replace("one", "1")
+
+
+def test_a_call_with_a_problem_is_answered_and_not_run() -> None:
+    call = ToolCall(id="x", name="write_file", arguments={"path": "a", "content": ""}, problem="the JSON ends early")
+    batch = asyncio.run(toolbox.run(desk(), [call]))
+    assert batch.results[0].text == "write_file failed: the JSON ends early"
+    assert len(batch.workspace) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "told"),
+    [
+        ("write_file", {}, "path: field required; content: field required; it takes: path, content"),
+        ("write_file", {"path": "a", "content": 1}, "content: input should be a valid string"),
+        ("write_file", {"path": "a", "content": "", "mode": "x"}, "mode: extra inputs are not permitted"),
+        ("write_file", {"path": "a", "content": "\ud800"}, "half of a character, a lone surrogate"),
+        ("edit_file", {"path": "a", "edits": []}, "edits: list should have at least 1 item"),
+        ("edit_file", {"path": "a", "edits": [{"old": "x"}]}, "edits.0.new: field required"),
+        ("read_file", {"path": "a", "start": 0}, "start: input should be greater than or equal to 1"),
+    ],
+)
+def test_wrong_arguments_are_named_in_one_sentence(name: str, args: dict[str, Any], told: str) -> None:
+    text = answer(desk(), name, **args)
+    assert text.startswith(f"{name} failed: ")
+    assert told in text
+    assert "\n" not in text
+
+
+def test_numbers_may_come_as_strings() -> None:
+    assert "lines 2-2 of 2" in answer(desk({"a": "1\n2\n"}), "read_file", path="a", start="2")
+
+
+@pytest.mark.parametrize(
+    "path", ["../x", "/etc/passwd", "LICENSE", ".git/config", "CNAME", ".github/workflows/ci.yml", ""]
+)
+@pytest.mark.parametrize(
+    ("name", "args"),
+    [
+        ("write_file", {"content": ""}),
+        ("convert_attachment", {"name": "b.xlsx"}),
+        ("fetch", {"url": "https://x.org/y"}),
+    ],
+)
+def test_no_tool_writes_where_a_site_may_not(name: str, args: dict[str, Any], path: str) -> None:
+    open_desk = desk(attachments={"b.xlsx": BOOK}, fetch=answering(b"data"))
+    batch = run(open_desk, (name, {**args, "path": path}))
+    assert len(batch.workspace) == 0
+    if path or name != "fetch":
+        assert batch.results[0].text.startswith(f"{name} failed: ")
+
+
+def test_a_workflow_is_written_only_where_brief_or_checks_ask_for_it() -> None:
+    call = ("write_file", {"path": ".github/workflows/ci.yml", "content": "on: push\n"})
+    assert len(run(desk(), call).workspace) == 0
+    assert list(run(desk(workflows=True), call).workspace) == [".github/workflows/ci.yml"]
+
+
+# -- edit_file ---------------------------------------------------------------------------------------------------------
+
+EDITS: list[tuple[str, str, list[tuple[str, str]], str]] = [
+    ("exact", "a b c", [("b", "x")], "a x c"),
+    ("several", "a b c", [("c", "z"), ("a", "x")], "x b z"),
+    ("on the running text", "a b", [("a", "c"), ("c b", "d")], "d"),
+    ("deletion", "a\nb\nc\n", [("b\n", "")], "a\nc\n"),
+    ("exact wins over loose", "  b\nb", [("  b", "x")], "x\nb"),
+    ("trailing blanks of the file", "a  \nb\t\nc\n", [("a\nb\n", "x\n")], "x\nc\n"),
+    ("trailing blanks of the edit", "a\nb\n", [("a  \nb", "x")], "x\n"),
+    ("deeper in the file", "if x:\n    a\n      b\n", [("a\n  b", "c\n\n  d")], "if x:\n    c\n\n      d\n"),
+    ("shallower in the file", "a\nb\n", [("    a\n    b", "    c\n    d")], "c\nd\n"),
+    ("tabs for spaces", "\tx = 1\n", [("  x = 1\n", "  x = 2\n")], "\tx = 2\n"),
+    ("no line end at the end", "a\nb", [("b\n", "c\n")], "a\nc\n"),
+    ("CRLF file", "a\r\nb\r\nc\r\n", [("a\nb\n", "x\ny\n")], "x\r\ny\r\nc\r\n"),
+    ("CRLF edit", "a\nb\n", [("a\r\nb", "x\r\ny")], "x\ny\n"),
+    ("mixed ends stay mixed", "a\r\nb\nc\r\n", [("b", "x")], "a\r\nx\nc\r\n"),
+    ("byte order mark", "\ufeffa\n", [("a", "b")], "\ufeffb\n"),
+    ("no pattern, no escape", r"a.*(\1", [(r".*(\1", r"\g<0>")], r"a\g<0>"),
+]
+
+
+@pytest.mark.parametrize(("before", "edits", "after"), [case[1:] for case in EDITS], ids=[case[0] for case in EDITS])
+def test_an_edit_replaces_the_one_place_it_fits(before: str, edits: list[tuple[str, str]], after: str) -> None:
+    given = [{"old": old, "new": new} for old, new in edits]
+    batch = run(desk({"a.txt": before}), ("edit_file", {"path": "./a.txt", "edits": given}))
+    assert batch.workspace["a.txt"].decode() == after
+    assert batch.misses == {}
+
+
+@pytest.mark.parametrize(
+    ("path", "edits", "told"),
+    [
+        ("a.html", [("one", "1"), ("three", "3")], "a.html is unchanged: edit 2 of 2: `old` does not occur"),
+        ("a.html", [("<p>", "<b>")], "occurs more than once (lines 4, 5)"),
+        ("a.html", [("p>\n<p", "")], "does not occur"),
+        ("a.html", [("<h1>Harbour</h1>\n<p>one</p>\n  <p>two</p>", "")], "does not occur"),
+        ("a.html", [("", "x")], "`old` is empty"),
+        ("a.html", [("  \n ", "x")], "does not occur"),
+        ("a.html", [("one", "one")], "the edits leave it as it is"),
+        ("a.html", [("one", "eins"), ("eins", "one")], "the edits leave it as it is"),
+        ("a.js", [(")", "")], "the edits would break it: line 1: ( is never closed"),
+        ("overlap.txt", [("aa", "b")], "occurs more than once"),
+    ],
+)
+def test_an_edit_that_does_not_fit_changes_nothing_and_counts_as_a_miss(
+    path: str, edits: list[tuple[str, str]], told: str
+) -> None:
+    files = {"a.html": PAGE, "a.js": "f()", "overlap.txt": "aaa"}
+    given = [{"old": old, "new": new} for old, new in edits]
+    batch = run(desk(files), ("edit_file", {"path": path, "edits": given}))
+    assert told in batch.results[0].text
+    assert batch.workspace == desk(files).workspace
+    assert batch.misses == {path: 1}
+
+
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        ({}, "there is no file 'a.js'; there are: "),
+        ({"b.js": ""}, "there is no file 'a.js'; there are: b.js"),
+        ({"a.js": b"\xff"}, "no UTF-8 text"),
+        ({"a.js": "x" * MAX_FILE_BYTES}, "the limit is"),
+    ],
+)
+def test_what_cannot_be_edited_at_all_is_no_miss(files: dict[str, bytes | str], told: str) -> None:
+    first = {"old": "x" * MAX_FILE_BYTES, "new": "y" * (MAX_FILE_BYTES + 1)}
+    batch = run(desk(files), ("edit_file", {"path": "a.js", "edits": [first]}))
+    assert told in batch.results[0].text
+    assert batch.misses == {}
+
+
+def test_a_miss_shows_the_nearest_lines_with_their_numbers() -> None:
+    lines = [f"const value{n} = compute({n});" for n in range(1, 60)]
+    text = answer(desk({"a.js": "\n".join(lines)}), "edit_file", path="a.js", edits=[NEAR])
+    assert "37| const value37 = compute(37);\n38| const value38 = compute(38);" in text
+    assert len(re.findall(r"^\d+\| ", text, re.MULTILINE)) <= 12
+    assert text.endswith("--- end a.js ---")
+
+
+NEAR = {"old": "const value37 = compute(73);\nconst value38 = compute(38)", "new": ""}
+
+
+def test_after_two_misses_on_a_file_its_whole_text_is_shown_for_a_rewrite() -> None:
+    miss = ("edit_file", {"path": "a.html", "edits": [{"old": "<h1>Harbor</h1>", "new": ""}]})
+    other = ("edit_file", {"path": "b.html", "edits": [{"old": "zzz", "new": ""}]})
+    fit = ("edit_file", {"path": "a.html", "edits": [{"old": "one", "new": "1"}]})
+    write = ("write_file", {"path": "a.html", "content": PAGE})
+    files = {"a.html": PAGE, "b.html": PAGE}
+
+    first = run(desk(files), miss, other)
+    assert "3|   <h1>Harbour</h1>" in first.results[0].text
+    assert first.misses == {"a.html": 1, "b.html": 1}
+    second = run(desk(files, misses=first.misses), miss, miss)
+    for result in second.results:
+        assert "write_file" in result.text
+        assert PAGE in result.text
+    assert second.misses == {"a.html": 3, "b.html": 1}
+    for change in (fit, write):
+        changed = run(desk({**files, "a.html": PAGE + "\n"}, misses=second.misses), change)
+        assert changed.misses == {"b.html": 1}
+
+
+def test_a_broken_file_may_be_edited_while_it_stays_broken() -> None:
+    batch = run(desk({"a.js": "f(("}), ("edit_file", {"path": "a.js", "edits": [{"old": "f", "new": "g"}]}))
+    assert batch.workspace["a.js"] == b"g(("
+
+
+@pytest.mark.parametrize(
+    "text", ["x" * 900_000, "a\n" * 400_000, "".join(f"{n} same words here\n" for n in range(20_000))]
+)
+def test_a_miss_on_a_huge_file_is_answered_shortly(text: str) -> None:
+    for misses in ({}, {"a.txt": 1}):
+        told = answer(
+            desk({"a.txt": text}, misses=misses), "edit_file", path="a.txt", edits=[{"old": "words\nhere", "new": ""}]
+        )
+        assert "does not occur" in told
+        assert len(told) <= MAX_RESULT_CHARS
+
+
+# -- reading -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_long_file_is_read_in_pages() -> None:
+    files = {"a.txt": "".join(f"line {n}\n" for n in range(1, 2_001))}
+    first = answer(desk(files), "read_file", path="a.txt")
+    found = re.search(r"lines 1-(\d+) of 2000 are shown, start=(\d+) shows more", first)
+    assert found
+    assert int(found[2]) == int(found[1]) + 1
+    assert f"(untrusted data) ---\nline {found[2]}\n" in answer(
+        desk(files), "read_file", path="a.txt", start=int(found[2])
+    )
+    assert len(first) <= 8_000
+
+
+def test_an_attachment_is_shown_as_data_and_an_unknown_name_as_a_choice() -> None:
+    open_desk = desk(attachments={"b.xlsx": BOOK, "a.csv": b"a,b\n1,2\n"})
+    text = answer(open_desk, "read_attachment", name="a.csv")
+    assert "--- begin a.csv (untrusted data) ---\n" in text
+    assert "\n2024-01-31,1\n" in answer(open_desk, "read_attachment", name="b.xlsx", part="Sheet")
+    assert answer(open_desk, "read_attachment", name="c").endswith("no attachment 'c'; there are: a.csv, b.xlsx")
+    assert "there is no sheet 'None'" in answer(open_desk, "read_attachment", name="b.xlsx", part="None")
+
+
+def test_what_a_tool_answers_can_be_stored_and_sent() -> None:
+    text = answer(desk(attachments={"a.txt": b"\x1b[2J" * 9 + b"x" * 5_000}), "read_attachment", name="a.txt")
+    assert "\x1b" not in text
+    assert answer(desk({"a\x00b": "x"}), "read_file", path="nul\x00").isprintable()
+
+
+# -- converting and fetching -------------------------------------------------------------------------------------------
+
+
+def test_a_spreadsheet_becomes_csv_and_what_it_lacks_is_said() -> None:
+    batch = run(desk(attachments={"b.xlsx": BOOK}), ("convert_attachment", {"name": "b.xlsx", "path": "b.csv"}))
+    assert batch.workspace["b.csv"] == b"day,n,twice\n2024-01-31,1,\nn/a,,\n"
+    assert batch.results[0].text == (
+        "wrote b.csv, 32 bytes, 3 lines; 1 formulas in the file have no stored value: their cells are empty"
+    )
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        ({"name": "b.xlsx", "path": "b.json"}, "only .xlsx to .csv can be converted"),
+        ({"name": "a.csv", "path": "b.csv"}, "only .xlsx to .csv can be converted"),
+        ({"name": "b.xlsx", "path": "b.csv", "sheet": "Two"}, "there is no sheet 'Two'; there are: 'Sheet'"),
+        ({"name": "cut.xlsx", "path": "b.csv"}, "is damaged"),
+        ({"name": "nowhere.xlsx", "path": "b.csv"}, "there is no attachment"),
+    ],
+)
+def test_a_conversion_that_cannot_be_done_changes_nothing(args: dict[str, str], told: str) -> None:
+    attachments = {"b.xlsx": BOOK, "a.csv": b"a\n", "cut.xlsx": BOOK[:1_000]}
+    batch = run(desk(attachments=attachments), ("convert_attachment", args))
+    assert told in batch.results[0].text
+    assert len(batch.workspace) == 0
+
+
+def answering(data: bytes) -> Callable[[str], Awaitable[bytes]]:
+    async def fetch(url: str) -> bytes:
+        if not url.startswith("https://x.org/"):
+            raise ToolError(f"{url!r} is on no host that brief or checks name; there is: x.org")
+        return data
+
+    return fetch
+
+
+def test_fetched_bytes_are_saved_exactly_and_shown_as_data() -> None:
+    data = b'{"rate": 1.10}\r\n\xc3\xa9\n'
+    batch = run(desk(fetch=answering(data)), ("fetch", {"url": "https://x.org/v1/rate?x=1", "path": "data/rate.json"}))
+    assert batch.workspace["data/rate.json"] == data
+    assert batch.results[0].text.startswith("saved data/rate.json, 19 bytes\n")
+    assert "--- begin data/rate.json (untrusted data) ---" in batch.results[0].text
+
+
+def test_without_a_path_a_fetch_only_shows() -> None:
+    batch = run(desk(fetch=answering(b"day,n\n1,2\n")), ("fetch", {"url": "https://x.org/d/rates.csv?key=1"}))
+    assert batch.results[0].text.startswith("rates.csv: csv, 10 bytes")
+    assert len(batch.workspace) == 0
+
+
+def test_more_than_the_model_may_type_can_be_carried_over_by_code() -> None:
+    batch = run(desk(fetch=answering(b"x" * (MAX_FILE_BYTES + 1))), ("fetch", {"url": "https://x.org/", "path": "x"}))
+    assert len(batch.workspace["x"]) == MAX_FILE_BYTES + 1
+
+
+@pytest.mark.parametrize(
+    ("fetch", "told"),
+    [(None, "nothing may be fetched: neither brief nor checks name a host"), (answering(b""), "there is: x.org")],
+)
+def test_a_fetch_that_is_not_allowed_is_answered(fetch: Callable[[str], Awaitable[bytes]] | None, told: str) -> None:
+    batch = run(desk(fetch=fetch), ("fetch", {"url": "https://evil.example/", "path": "x"}))
+    assert told in batch.results[0].text
+    assert len(batch.workspace) == 0
+
+
+# -- run_check ---------------------------------------------------------------------------------------------------------
+
+
+def test_checks_see_what_the_turn_has_written_so_far() -> None:
+    write = ("write_file", {"path": "index.html", "content": PAGE})
+    texts = [result.text for result in run(desk(), ("run_check", {}), write, ("run_check", {})).results]
+    assert (texts[0], texts[2]) == ("1 of 2 fail", "0 of 2 fail")
+
+
+def test_checks_asked_for_by_id_come_with_verdict_and_evidence() -> None:
+    text = answer(desk(), "run_check", ids=[2, "2"])
+    assert text.split("\n")[1:-1] == ["2 unknown: has a page | no browser"]
+    assert answer(desk(), "run_check", ids=["7"]) == "run_check failed: there is no check 7; there are: 1, 2"
