@@ -29,11 +29,11 @@
 # ///
 """The app for uvicorn (`uvicorn main:app`), the commands for people (`python main.py --help`)."""
 
-from agent.web.app import create_app
-
-app = create_app()
-
 if __name__ == "__main__":
     from agent.cli import main
 
     main()
+else:
+    from agent.web.app import create_app
+
+    app = create_app()

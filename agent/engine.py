@@ -47,6 +47,7 @@ PROTOCOL = "1"  # of the workflows: raise it when steps are added, removed or mo
 TASKS, NOTIFICATIONS = "tasks", "notifications"
 POLL_S = 0.2
 MAX_RECOVERIES = 10  # every restart counts, not only those a task caused
+GIVEN_UP = ("ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ class Engine:
                 queue, worker_concurrency=running, polling_interval_sec=POLL_S, on_conflict="always_update"
             )
         for task_id, attempt in await asyncio.to_thread(self._parts.store.unfinished):
-            await self.submit(task_id, attempt)
+            await self._take_up(task_id, attempt)
 
     async def close(self, grace_s: int = 10) -> None:
         """Lets running tasks go on for `grace_s`; what is not done by then is taken up at the next launch."""
@@ -112,6 +113,14 @@ class Engine:
         """Idempotent: one run for each attempt of a task."""
         with SetWorkflowID(f"{task_id}.{attempt}"):
             await DBOS.enqueue_workflow_async(TASKS, self._deliver, task_id, attempt)
+
+    async def _take_up(self, task_id: str, attempt: int) -> None:
+        """A task whose workflow has ended without it would wait for ever."""
+        await self.submit(task_id, attempt)
+        workflow = await DBOS.get_workflow_status_async(f"{task_id}.{attempt}")
+        if workflow and workflow.status in GIVEN_UP:
+            error = f"the engine gave this task up ({workflow.status}): send it again"
+            await asyncio.to_thread(self._parts.store.update, task_id, state="failed", stage="failed", error=error)
 
     async def resend(self, task_id: str) -> None:
         """Begins a new chain of delivery attempts of the stored notification."""

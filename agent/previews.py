@@ -20,7 +20,7 @@ from agent.tables import Table, csv_rows, survey
 MAX_JSON_BYTES = 5_000_000  # parsed, it takes up to twenty times as much memory
 RAW_JSON_CHARS = 2_000  # shown as it stands
 PREVIEW_CELLS = 500_000  # of a sheet, counted for a preview; beyond it says "more than"
-HEAD_ROWS, PAGE_ROWS = 10, 200
+SMALL_TABLE_ROWS, HEAD_ROWS, PAGE_ROWS = 40, 10, 200  # a small table is shown whole
 ITEM_CHARS = 300
 LABEL_CHARS = 80
 
@@ -45,7 +45,7 @@ class Window:
     @property
     def stop(self) -> int:
         """The number of the row before which a table's page ends."""
-        return self.start + (self.count or (HEAD_ROWS if self.is_first_look else PAGE_ROWS))
+        return self.start + (self.count or (SMALL_TABLE_ROWS if self.is_first_look else PAGE_ROWS))
 
     def cut(self, items: Iterable[str]) -> Iterator[str]:
         return islice(items, self.start - 1, self.start - 1 + self.count if self.count else None)
@@ -274,9 +274,10 @@ def _table(table: Table, facts: str, window: Window) -> _Look:
     more = "more than " if table.uncounted else ""
     first = "the header included" if table.has_header else "no header"
     overview = window.is_first_look
+    whole = table.rows <= SMALL_TABLE_ROWS and not table.uncounted
     return _Look(
         f"{facts}, {more}{table.rows} rows ({first}) x {table.columns} columns",
-        table.shown,
+        table.shown if whole or not overview else table.shown[:HEAD_ROWS],
         intro=f"columns: {table.held}" if table.held and overview else "",
         tail=table.tail if overview else (),
         units="rows",

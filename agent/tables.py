@@ -6,6 +6,7 @@ import re
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 SURVEYED_ROWS, SURVEYED_COLUMNS = 20_000, 40  # looked at to say what a column holds
 TAIL_ROWS = 3
@@ -48,13 +49,16 @@ def survey(rows: Iterable[Sequence[str]], delimiter: str, *, first: int, stop: i
                 column.see(cell)
     header = header[:SURVEYED_COLUMNS]
     has_header = bool(header) and all(_kind(cell) == "text" for cell in header)
+    whole = not counter.stopped and counter.rows <= SURVEYED_ROWS
     names = header if has_header else [str(n) for n in range(1, len(columns) + 1)]
     return Table(
         rows=counter.rows,
         columns=counter.width,
         has_header=has_header,
         uncounted=counter.stopped,
-        held="; ".join(f"{name[:40]}: {column}" for name, column in zip(names, columns, strict=False)),
+        held="; ".join(
+            f"{name[:40]}: {column.text(whole=whole)}" for name, column in zip(names, columns, strict=False)
+        ),
         shown=tuple(_row_text(row, delimiter) for row in shown),
         tail=() if counter.stopped else tuple(_row_text(row, delimiter) for row in tail),
     )
@@ -98,19 +102,24 @@ class _Column:
 
     kinds: Counter[str] = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)
+    total: Decimal | None = Decimal(0)  # exact, as a float's sum is not; None once a number has an exponent
 
     def see(self, cell: str) -> None:
         kind = _kind(cell)
         self.kinds[kind] += 1
         self.examples.setdefault(kind, cell)
+        if kind == "number" and self.total is not None:
+            self.total = None if "e" in cell.lower() else self.total + Decimal(cell.strip())
 
-    def __str__(self) -> str:
+    def text(self, *, whole: bool) -> str:
+        """`whole`: every row was seen, so that the sum is the column's."""
         found = [kind for kind, _ in self.kinds.most_common() if kind != "blank"]
         if not found:
             return "blank"
+        total = [f"sum {self.total}"] if whole and found[0] == "number" and self.total is not None else []
         blank = [f"{self.kinds['blank']} blank"] if self.kinds["blank"] else []
         odd = [f"{self.kinds[kind]} {kind} such as {self.examples[kind][:20]!r}" for kind in found[1:]]
-        return ", ".join([found[0], *blank, *(odd if found[0] != "text" else [])])
+        return ", ".join([found[0], *total, *blank, *(odd if found[0] != "text" else [])])
 
 
 def _kind(cell: str) -> str:

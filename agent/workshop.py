@@ -84,12 +84,16 @@ class Workshop:
     def _prepare(self, task: Task, site: Site) -> Job:
         base_sha = self._repositories.head(task.repo)
         old = self._repositories.files(task.repo, base_sha) if base_sha else {}
-        attachments = self._attachments_of_all_rounds(task, old)
+        rounds = self._rounds(task)
+        attachments = self._attachments(rounds, old)
         start = foundation(task, attachments, old, self._templates)
         prompts = Prompts(self._prompts_dir)
         messages = [
             {"role": "system", "content": prompts.render("system.md.j2")},
-            {"role": "user", "content": prompts.render("task.md.j2", **_task_variables(task, site, old, attachments))},
+            {
+                "role": "user",
+                "content": prompts.render("task.md.j2", **_task_variables(rounds, site, old, attachments)),
+            },
         ]
         prompt = json.dumps(messages).encode()
         self._store.put_blobs([prompt, *start.values(), *attachments.values()])
@@ -102,16 +106,19 @@ class Workshop:
             words={name: prompts.render(f"{name}.md.j2") for name in WORDS},
         )
 
-    def _attachments_of_all_rounds(self, task: Task, site: Mapping[str, bytes]) -> dict[str, bytes]:
-        """This round's as received; an earlier round's as its site holds it, for that round may have changed it."""
+    def _rounds(self, task: Task) -> list[Task]:
+        """This round and the earlier ones of its site, newest first."""
         rounds = [task]
         while rounds[-1].previous_id is not None:
             rounds.append(self._store.task(rounds[-1].previous_id))
-        hashes = {a.name: a.sha256 for earlier in reversed(rounds) for a in earlier.attachments}
+        return rounds
+
+    def _attachments(self, rounds: Sequence[Task], site: Mapping[str, bytes]) -> dict[str, bytes]:
+        """This round's as received; an earlier round's as its site holds it, for that round may have changed it."""
+        hashes = {a.name: a.sha256 for task in reversed(rounds) for a in task.attachments}
         blobs = self._store.get_blobs(hashes.values())
-        received = {name: blobs[digest] for name, digest in hashes.items()}
-        own = {a.name for a in task.attachments}
-        return {name: data if name in own else site.get(name, data) for name, data in received.items()}
+        own = {a.name for a in rounds[0].attachments}
+        return {name: blobs[h] if name in own else site.get(name, blobs[h]) for name, h in hashes.items()}
 
     # -- in the loop -------------------------------------------------------------------------------------------------
 
@@ -196,23 +203,20 @@ def _seconds(task: Task) -> float:
 
 
 def _task_variables(
-    task: Task, site: Site, files: Mapping[str, bytes], attachments: Mapping[str, bytes]
+    rounds: Sequence[Task], site: Site, files: Mapping[str, bytes], attachments: Mapping[str, bytes]
 ) -> dict[str, object]:
     """What `task.md.j2` may use; checks stand last and verbatim, so that they are read last."""
+    task, *earlier = rounds
     share = PREVIEW_CHARS // max(1, len(attachments))
     return {
         "task": task.task,
         "round": task.round,
         "brief": task.brief,
+        "earlier_briefs": earlier,
         "pages_url": site.pages_url,
         "repo_url": site.repo_url,
         "attachments": [
-            {
-                "name": name,
-                "size_bytes": len(data),
-                "published": is_published(name),
-                "preview": preview(name, data, max_chars=share),
-            }
+            {"name": name, "published": is_published(name), "preview": preview(name, data, max_chars=share)}
             for name, data in attachments.items()
         ],
         "files": [

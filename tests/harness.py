@@ -2,11 +2,12 @@
 
 import base64
 import json
+import os
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
@@ -48,6 +49,7 @@ the reader's own settings ask for. Every word of it is static: the simplest thin
 MIT, see LICENSE.
 """
 _numbers = count(1)
+_ports = count(20_000 + os.getpid() % 100 * 100)  # test processes run side by side
 
 
 def task(evaluation_url: str, **changes: Any) -> Json:
@@ -78,9 +80,14 @@ def good_site(title: str = "Harbour") -> tuple[tuple[str, Json], ...]:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Nobody's port, from below those that the system gives away: what it gave another test would be taken later."""
+    for port in _ports:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                return port
+    raise AssertionError("no port is free")
 
 
 class Gate:

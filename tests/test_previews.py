@@ -97,7 +97,7 @@ def test_a_table_shows_its_columns_its_first_rows_and_its_last() -> None:
         's.csv: csv, 6,550 bytes, ASCII, delimiter ",", 501 rows (the header included) x 3 columns; '
         "rows 1-10 and 499-501 are shown",
         "--- begin s.csv (untrusted data) ---",
-        "columns: id: number; region: text, 250 blank; sales: number",
+        "columns: id: number, sum 125250; region: text, 250 blank; sales: number, sum 125500.0",
         *SALES.split("\n")[:10],
         "…",
         *SALES.split("\n")[498:501],
@@ -105,9 +105,20 @@ def test_a_table_shows_its_columns_its_first_rows_and_its_last() -> None:
     ]
 
 
+def test_a_small_table_is_shown_whole() -> None:
+    rows = ["a,b", *(f"{n},x" for n in range(38))]
+    shown = preview("s.csv", "\n".join(rows).encode(), max_chars=2_000)
+    assert shown.split("\n")[3:-1] == rows
+
+
+@pytest.mark.parametrize(("cells", "told"), [("0.1\n0.2", "sum 0.3"), ("1\n9e999999\n9e999999", "n: number\n")])
+def test_a_sum_is_exact_or_left_out(cells: str, told: str) -> None:
+    assert told in preview("s.csv", f"n\n{cells}\n".encode(), max_chars=2_000)
+
+
 def test_odd_values_of_a_column_are_named() -> None:
     shown = preview("s.csv", b"day,n\n2024-01-01,1\nsoon,n/a\n2024-01-02,\n2024-01-03,3\n", max_chars=2_000)
-    assert "columns: day: date, 1 text such as 'soon'; n: number, 1 blank, 1 text such as 'n/a'\n" in shown
+    assert "columns: day: date, 1 text such as 'soon'; n: number, sum 4, 1 blank, 1 text such as 'n/a'\n" in shown
 
 
 def test_a_spreadsheet_names_its_sheets_and_shows_the_first_or_the_one_asked_for() -> None:

@@ -19,11 +19,18 @@ BACKLOG = 2048
 def listen(host: str, port: int, setting: str) -> socket.socket:
     """A listening socket: from now on connections wait for a server. Raises ConfigError naming the setting."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(
+        family, socket.SOCK_STREAM, socket.IPPROTO_TCP
+    )  # named, so that asyncio turns Nagle's delay off
     try:
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+        sock.listen(BACKLOG)
     except OSError as error:
+        sock.close()
         reason = (error.strerror or str(error)).partition(" (")[0].lower()
         raise ConfigError(f"{setting}: port {port} on {host} cannot be opened, {reason}; set another one") from None
+    return sock
 
 
 async def serve_until_signal(app: ASGIApp, sock: socket.socket) -> None:
