@@ -320,7 +320,7 @@ class DurableHands:
         self._best = max(self._best or review.score, review.score)
         return review
 
-    def report(self, review: Review, previous: Review) -> str:
+    def report(self, review: Review, previous: Review | None) -> str:
         return report(review, previous)
 
     def words(self, name: str) -> str:

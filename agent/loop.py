@@ -29,8 +29,8 @@ class Hands(Protocol):
 
     def review(self, workspace: Workspace) -> Awaitable[Review]: ...
 
-    def report(self, review: Review, previous: Review) -> str:
-        """What the model reads about a review."""
+    def report(self, review: Review, previous: Review | None) -> str:
+        """What the model reads about a review; `previous` is None where there was no site before."""
 
     def words(self, name: str) -> str:
         """The prompt `name`: silent (an answer held no tool call) or stalled (nothing improves)."""
@@ -61,6 +61,15 @@ class Version:
 
     workspace: Workspace
     review: Review
+
+    @property
+    def is_site(self) -> bool:
+        return "index.html" in self.workspace
+
+    @property
+    def score(self) -> tuple[int, ...]:
+        """Greater is better; a site with faults is better than none, whatever an empty folder does not break."""
+        return (self.is_site, *self.review.score)
 
 
 @dataclass(frozen=True)
@@ -110,7 +119,7 @@ async def turn(progress: Progress, reply: Reply, hands: Hands) -> tuple[Progress
         progress = stalled(progress)
     else:
         version = Version(batch.workspace, await hands.review(batch.workspace))
-        notes.append(hands.report(version.review, progress.latest.review))
+        notes.append(hands.report(version.review, progress.latest.review if progress.latest.is_site else None))
         progress = reviewed(progress, version)
     if progress.stalls == STALLS_UNTIL_HINT:
         notes.append(hands.words("stalled"))
@@ -136,12 +145,12 @@ def stalled(progress: Progress) -> Progress:
 
 def reviewed(progress: Progress, version: Version) -> Progress:
     """Keeps the better version; code, not the model, decides that the work is done."""
-    review, before = version.review, progress.latest.review
-    best = version if review.score >= progress.best.review.score else progress.best
+    before, review = progress.latest, version.review
+    best = version if version.score >= progress.best.score else progress.best
     progress = replace(progress, best=best, latest=version)
     if review.passed:
         return replace(progress, stopped_by="passed")
-    if len(review.failures) < len(before.failures):
+    if not before.is_site or len(review.failures) < len(before.review.failures):
         return replace(progress, stalls=0)
     if only_earlier_checks_fail(review):
         return replace(progress, stopped_by="stalled")

@@ -45,7 +45,7 @@ class Script:
         return Batch(results=results, workspace=workspace.put({"index.html": data}), misses=misses)
 
     async def review(self, workspace: Workspace) -> Review:
-        page = workspace.text("index.html") if workspace else "xxxxx"
+        page = workspace.text("index.html") if workspace else "x"
         failing = [
             Finding.model_validate(
                 {"id": str(n), "origin": self.origin, "text": "t", "verdict": "fail", "evidence": "e"}
@@ -54,8 +54,8 @@ class Script:
         ]
         return Review(findings=tuple(failing))
 
-    def report(self, review: Review, previous: Review) -> str:
-        return f"{len(review.failures)} fail, before {len(previous.failures)}"
+    def report(self, review: Review, previous: Review | None) -> str:
+        return f"{len(review.failures)} fail, before {len(previous.failures) if previous else None}"
 
     def words(self, name: str) -> str:
         return f"<{name}>"
@@ -92,7 +92,12 @@ def test_every_request_begins_with_the_one_before() -> None:
 def test_the_report_comes_with_the_last_tool_answer() -> None:
     script = Script([says("xx"), says("good")])
     run(script)
-    assert script.requests[1][-1] == {"role": "tool", "tool_call_id": "c1", "content": "wrote it\n\n2 fail, before 5"}
+    assert script.requests[1][-1] == {"role": "tool", "tool_call_id": "c1", "content": "wrote it\n\n2 fail, before None"}
+
+
+def test_a_site_with_faults_is_better_than_none() -> None:
+    progress = run(Script([says("xxx"), LimitReached("deadline")]))
+    assert published(progress) == "xxx"
 
 
 def test_the_best_version_is_kept_not_the_last() -> None:
