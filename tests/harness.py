@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -197,6 +198,17 @@ def settings(data_dir: Path, **changes: Any) -> Settings:
         "database_url": None,
     }
     return Settings(**{**values, **changes})
+
+
+def traces(folder: Path, *texts: str) -> list[str]:
+    """Files below the folder that hold one of the texts, read by another process.
+
+    SQLite's locks on a file are lost when the process that holds them opens and closes that file by itself.
+    """
+    wanted = [part for text in texts for part in ("-e", text)]
+    found = subprocess.run(["grep", "-rlaF", *wanted, str(folder)], capture_output=True, text=True)
+    assert found.returncode in (0, 1), found.stderr
+    return found.stdout.splitlines()
 
 
 @contextmanager

@@ -173,6 +173,9 @@ def test_a_task_killed_after_a_failed_step_remembers_the_failure(tmp_path: Path,
 
     assert asked == [0, 1]
     assert record["stopped_by"] == "model"
+    log = (tmp_path / "log").read_text()
+    assert task_id in log
+    assert not any(secret in log for secret in (SECRET, "canary-model-key", body["email"]))
     assert "LLM_API_KEY" in record["error"]
     assert before.count("model_call") == 2
 

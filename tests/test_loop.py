@@ -92,7 +92,11 @@ def test_every_request_begins_with_the_one_before() -> None:
 def test_the_report_comes_with_the_last_tool_answer() -> None:
     script = Script([says("xx"), says("good")])
     run(script)
-    assert script.requests[1][-1] == {"role": "tool", "tool_call_id": "c1", "content": "wrote it\n\n2 fail, before None"}
+    assert script.requests[1][-1] == {
+        "role": "tool",
+        "tool_call_id": "c1",
+        "content": "wrote it\n\n2 fail, before None",
+    }
 
 
 def test_a_site_with_faults_is_better_than_none() -> None:

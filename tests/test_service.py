@@ -1,7 +1,10 @@
 """What an evaluator may rely on, from the POST to the call back, with a model that plays a script over HTTP."""
 
 import json
+import os
+import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +17,7 @@ from tests.harness import (
     SECRET,
     Door,
     Evaluator,
+    Gate,
     Json,
     attachment,
     evaluator,
@@ -21,15 +25,22 @@ from tests.harness import (
     serving,
     settings,
     task,
+    traces,
 )
 from tests.provider import Answer, Provider, calls, fault, hang, provider, says
 
 CSV = b"ferry,passengers\r\nAurora,12\r\nBoreas,30\r\n"
 
 
+ROOT = Path(__file__).parent.parent
+HELD = Gate()  # in front of the answer to a task that is cancelled
+
+
 def model(body: Json) -> Answer:
     """Answers by what the first user message asks for, so that one provider serves every test."""
     first = str(body["messages"][1]["content"])
+    if "HOLD" in first:
+        HELD.wait()
     if "NONSENSE" in first:
         return says("I would rather talk about the weather.")
     if "REFUSED" in first:
@@ -194,9 +205,7 @@ def test_a_wrong_secret_leaves_no_trace(door: Door, llm: Provider, grader: Evalu
         assert answer.status_code == 403
         assert set(answer.json()) == {"error"}
     assert len(llm.requests) == before
-    stored = b"".join(path.read_bytes() for path in data_dir.rglob("*") if path.is_file())
-    assert b"WRONG-canary-99" not in stored
-    assert b"untraceable-task" not in stored
+    assert traces(data_dir, "WRONG-canary-99", "untraceable-task") == []
 
 
 def test_the_secret_ends_at_the_door(door: Door, llm: Provider, grader: Evaluator, data_dir: Path) -> None:
@@ -205,9 +214,47 @@ def test_the_secret_ends_at_the_door(door: Door, llm: Provider, grader: Evaluato
     grader.wait_for(body["nonce"])
     assert SECRET not in json.dumps(record)
     assert body["email"] not in json.dumps(record)
-    outputs = [path.read_bytes() for path in data_dir.rglob("*") if path.is_file()]
-    outputs += [json.dumps(request.body).encode() for request in llm.requests] + grader.bodies
-    assert not any(canary in output for output in outputs for canary in (SECRET.encode(), b"canary-model-key"))
+    assert traces(data_dir, body["nonce"]), "the search finds what is there"
+    assert traces(data_dir, SECRET, "canary-model-key") == []
+    sent = json.dumps([request.body for request in llm.requests]) + str(grader.bodies)
+    assert not any(canary in sent for canary in (SECRET, "canary-model-key"))
+
+
+def test_a_name_that_is_no_legal_repository_name_and_odd_characters_do_no_harm(door: Door, grader: Evaluator) -> None:
+    body = task(grader.url, task="../../Fähre \U0001f6a2 №1.git", brief="A page\x07 titled\x1b[2J Harbour\u202e.")
+    record = door.finish(door.send_task(body)["id"])
+    (call,) = grader.wait_for(body["nonce"])
+    assert call["task"] == body["task"]
+    assert re.fullmatch(r".*/fahre-no1\.git-[0-9a-f]{6}\.git", record["publication"]["repo_url"])
+
+
+def command(data_dir: Path, *arguments: str) -> str:
+    """What `python main.py …` says, run beside the service as an operator would."""
+    environment = {"PATH": os.environ["PATH"], "HOME": str(data_dir), "DATA_DIR": str(data_dir)}
+    line = [sys.executable, "main.py", *arguments]
+    ran = subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+def test_an_operator_can_have_a_notification_sent_again(door: Door, grader: Evaluator, data_dir: Path) -> None:
+    body = task(grader.url)
+    task_id = door.send_task(body)["id"]
+    grader.wait_for(body["nonce"])
+    door.finish(task_id)
+    command(data_dir, "resend", task_id)
+    first, again = grader.wait_for(body["nonce"], times=2)
+    assert first == again
+
+
+def test_a_cancelled_task_stops_before_its_next_step(door: Door, grader: Evaluator, data_dir: Path) -> None:
+    task_id = door.send_task(task(grader.url, brief="HOLD this one"))["id"]
+    HELD.await_arrival()
+    command(data_dir, "cancel", task_id)
+    HELD.open()
+    record = door.finish(task_id)
+    assert (record["state"], record["publication"]) == ("cancelled", None)
+    assert "cancelled" in command(data_dir, "show", task_id)
 
 
 def test_an_evaluator_that_fails_is_tried_again(door: Door, grader: Evaluator) -> None:
@@ -243,15 +290,6 @@ def test_a_task_whose_prompt_is_broken_fails_with_a_sentence_and_runs_again_when
         assert door.send_task(body)["status"] == "duplicate"
         done = door.wait(failed["id"], lambda r: r["state"] == "done")
         assert done["error"] is None
-
-
-def test_without_a_model_tasks_are_refused_and_the_reason_is_named(tmp_path: Path, grader: Evaluator) -> None:
-    bare = settings(tmp_path, llm_model=None, llm_api_key=None, llm_base_url=None)
-    with serving(bare) as door:
-        for answer in (door.post("/handle_task", json=task(grader.url)), door.get("/readyz")):
-            assert answer.status_code == 503
-            assert "LLM_MODEL" in answer.text
-        assert door.get("/healthz").status_code == 200
 
 
 def test_a_private_evaluator_is_blocked_unless_allowed(tmp_path: Path, llm: Provider, grader: Evaluator) -> None:
