@@ -7,11 +7,21 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from agent.records import Task
-from agent.review.dom import Dom, composed
+from agent.review.dom import Dom, composed, mentions
 from agent.review.evidence import Faults, Undecided, missing, nearest, quote
 from agent.review.shapes import Shape, parse_shape, shape_faults
 from agent.review.site import Site
-from agent.review.wording import FILE, QUOTED, SENTENCE_END, Words, clean, file_names, items, words_asked
+from agent.review.wording import (
+    FILE,
+    MAX_TEXT_CHARS,
+    QUOTED,
+    SENTENCE_END,
+    Words,
+    clean,
+    file_names,
+    items,
+    words_asked,
+)
 
 MAX_IDS = 200
 MAX_SHAPES = 20
@@ -24,7 +34,9 @@ _QUOTED_ID = re.compile(r"(?<![?&\w-])ids?\s*(?:=|:|of|is|are)?\s*[\"'`]([A-Za-z
 _BARE_ID = re.compile(rf"(?<![?&\w-])id=([A-Za-z][\w-]*+){_NAME_END}")
 _ID_LIST = re.compile(r"\bids?\b[^`\n]{0,30}:\s*((?:[`'\"][A-Za-z][\w-]*+[`'\"][\s,]*+(?:and\s++)?)+)", re.I)
 _TITLE = re.compile(
-    rf"\b(?:page|document|site|whose|its|the|html)(?:'s)?\s+title\s+(?:is|to|to\s+be|should\s+be|must\s+be|reads)\s+(?:exactly\s+)?{QUOTED}",
+    r"\b(?:(?:page|site|website|app)\s+(?:with\s+(?:the\s+|a\s+)?title|titled)"
+    r"|(?:page|document|site|whose|its|the|html)(?:'s)?\s+title\s+(?:is|to|to\s+be|should\s+be|must\s+be|reads))"
+    rf"\s+(?:exactly\s+)?{QUOTED}",
     re.I,
 )
 _COLOUR = re.compile(r"(?:[0-9a-f]{3,4}|[0-9a-f]{6}|[0-9a-f]{8})", re.I)
@@ -34,24 +46,27 @@ _GONE = re.compile(
 
 _ALWAYS = re.compile(r"(?:.*/)?(?:licen[cs]e(?:\.\w+)?|readme\.md|index\.html|cname|\.nojekyll)", re.I)
 _NEVER_COMMITTED = re.compile(
-    r"(?:\bnot|n't|\bnever)\s+(?:\w+\s+){0,2}?(?:commit|include|add|push|create|publish|store)\w*\s+(?:\S+\s+){0,2}?[`'\"]*$",
+    r"(?:\bnot|n't|\bnever)\s+(?:\w+\s+){0,2}?"
+    r"(?:commit|include|add|push|create|publish|store)\w*\s+(?:\S+\s+){0,2}?[`'\"]*$",
     re.I,
 )
 _NOT_COMMITTED = re.compile(
     r"^[`'\"]*\s+\w+(?:\s+\w+)?\s+(?:not|never)\s+(?:be\s+)?(?:commit|exist|present|includ|stored|in the)", re.I
 )
 _FROM_ELSEWHERE = re.compile(
-    r"(?:\b(?:fetch|load|read|pars|import|upload|download|export|attach)\w*\s+(?:\S+\s+){0,3}?|>\s*"
+    r"(?:\b(?:fetch|load|read|pars|import|upload|download|export|attach)\w*\s+(?:\S+\s+){0,3}?|>\s*|\bconvert\w*\s+"
     r"|\b(?:not|never|without|instead of|rather than|such as|like|e\.g\.,?|for example,?|remove|delete)\s+"
     r"(?:\S+\s+){0,2}?)[`'\"(]*$",
     re.I,
 )
 _ATTACHED = re.compile(
-    r"^[`'\")]*,?\s*(?:\(?\w+\s+)?(?:(?:from|in|of|as|with)\s+(?:the\s+)?attach|provided|attached|uploaded|generated\s+(?:in|by|during)\s)",
+    r"^[`'\")]*,?\s*(?:\(?\w+\s+)?(?:\(attach|(?:from|in|of|as|with)\s+(?:the\s+)?attach|provided|attached|uploaded"
+    r"|generated\s+(?:in|by|during)\s)",
     re.I,
 )
 _LIBRARY = re.compile(
-    r"(?:[A-Z][\w]*|node|next|nuxt|highlight|chart|three|d3|p5|vue|react|jquery|marked|tesseract|qrcode|leaflet|plotly|anime|moment|alpine|socket\.io)(?:\.min)?\.js"
+    r"(?:[A-Z]\w*|node|next|nuxt|highlight|chart|three|d3|p5|vue|react|jquery|marked|tesseract|qrcode|leaflet|plotly"
+    r"|anime|moment|alpine|socket\.io)(?:\.min)?\.js"
 )
 _LIBRARY_BEFORE = re.compile(r"\b(?:use|uses|using|via|library|through)\s+(?:\S+\s+){0,2}?[`'\"]*$", re.I)
 _LIBRARY_AFTER = re.compile(
@@ -76,7 +91,7 @@ def files(site: Site) -> Faults:
     wanted = named(site.task)
     for path in wanted.files:
         if path not in site.workspace and path not in site.attachments:
-            yield f"{missing(path, site.workspace)}: write it at this very path"
+            yield missing(path, site.workspace)
     for path in sorted(wanted.absent & set(site.workspace)):
         yield f"{quote(path)} must not be committed"
 
@@ -86,14 +101,14 @@ def ids(site: Site) -> Faults:
     everything = "\n".join([site.complete().source, *(site.text(p) for p in site.readable(".json", ".csv", ".tsv"))])
     known = [i for page in site.pages.values() for i in page.ids]
     for name in named(site.task).ids:
-        if name not in everything and not composed(name, everything):
+        if not mentions(everything, name) and not composed(name, everything):
             yield f"nothing has the id {quote(name)} ({nearest(name, known)})"
 
 
 def content(site: Site) -> Faults:
     """Named files hold what brief and checks describe."""
     for path in dict.fromkeys(path for path, _ in (*named(site.task).shapes, *named(site.task).words)):
-        if path in site.workspace:
+        if path in site.workspace and path not in site.attachments:
             yield from content_faults(site, path)
 
 
@@ -116,8 +131,8 @@ def title(site: Site) -> Faults:
     wanted = named(site.task).title
     if wanted is not None:
         actual = Dom(site).document_property("title")
-        if actual != wanted and wanted in site.index.visible_text:
-            raise Undecided(f"the title is {quote(actual)}; {quote(wanted)} may be asked as a heading")
+        if actual != wanted and wanted in site.source:
+            raise Undecided(f"the title is {quote(actual)}; {quote(wanted)} may be meant as another title")
         if actual != wanted:
             yield f"the title is {quote(actual)}, must be exactly {quote(wanted)}"
 
@@ -128,10 +143,11 @@ def expected_always(path: str) -> bool:
 
 
 def named(task: Task) -> Named:
-    return _named(task.brief, tuple(check.text for check in task.checks if check.kind == "prose"))
+    checks = (check.text[:MAX_TEXT_CHARS] for check in task.checks if check.kind == "prose")
+    return _named(task.brief[:MAX_TEXT_CHARS], tuple(checks))
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def _named(brief: str, checks: tuple[str, ...]) -> Named:
     texts = [clean(text) for text in (brief, *checks)]
     absent = frozenset(name for text in texts for name in _absent(text))

@@ -92,9 +92,11 @@ class Dom:
             title = self._page.title or ""
             self.seen.append(f"document.title is {quote(title)}")
             return title
-        if name in ("body", "head", "documentElement"):
-            return self._page.select({"documentElement": "html"}.get(name, name))[0]
-        raise Undecided
+        roots = {"body": "body", "head": "head", "documentElement": "html"}
+        found = self._page.select(roots[name]) if name in roots else []
+        if not found:
+            raise Undecided
+        return found[0]
 
     def property(self, node: Node, name: str) -> Any:
         if name in ("tagName", "nodeName"):
@@ -115,7 +117,7 @@ class Dom:
 
     def unknown_name(self, name: str) -> bool:
         """Nothing on the site, nor a library, can define this global."""
-        unknown = not self._site.libraries and not _mentions(self._site.source, name)
+        unknown = not self._site.libraries and not mentions(self._site.source, name)
         if unknown:
             self.seen.append(f"no script defines {quote(name)}")
         return unknown
@@ -126,7 +128,8 @@ class Dom:
         subject = _SUBJECT.search(selector)
         tag = subject[1].lower() if subject else ""
         for kind, name in _tokens(selector):
-            if name in source or (kind == "class" and self._site.libraries) or (kind == "value" and tag not in _LOADED):
+            named = name in source if kind == "value" else mentions(source, name)
+            if named or (kind == "class" and self._site.libraries) or (kind == "value" and tag not in _LOADED):
                 continue
             if not composed(name, source):
                 ids = f"; ids {nearest(name, self._page.ids)}" if kind == "id" else ""
@@ -173,7 +176,7 @@ class Dom:
         if self._page.templated or _REACHES_ALL.search(code):
             return False
         family = [node, *ancestors(node), *node.css("*")[:50]]
-        return not any(_mentions(code, name) for name in {name for member in family for name in _names(member)})
+        return not any(mentions(code, name) for name in {name for member in family for name in _names(member)})
 
 
 _QUERIES: dict[str, tuple[Callable[[Dom, str], Any], str]] = {
@@ -198,10 +201,10 @@ def _tokens(selector: str) -> Iterator[tuple[str, str]]:
 def composed(name: str, source: str) -> bool:
     """Whether scripts may join this name from parts, as in `row-${n}`."""
     cut = max(name.rfind("-"), name.rfind("_"))
-    head, tail = name[: cut + 1], name[cut:]
-    heads = (f"{head}{mark}" for mark in ("${", "{{", "'", '"', "`")) if cut > 0 else ()
-    tails = (f"{mark}{tail}" for mark in ("}", "'", '"', "`")) if cut > 0 else ()
-    return _NAMES_IDS.search(source) is not None or any(part in source for part in (*heads, *tails))
+    heads = [name[: cut + 1] + mark for mark in ("${", "{{", "'", '"', "`")]
+    tails = [mark + name[cut:] for mark in ("}", "'", '"', "`")]
+    joined = cut > 0 and any(part in source for part in heads + tails)
+    return joined or _NAMES_IDS.search(source) is not None
 
 
 def _hint(node: Node, text: str) -> str:
@@ -218,5 +221,5 @@ def _names(node: Node) -> Iterator[str]:
     yield from (key for key in attributes if key.startswith("data-"))
 
 
-def _mentions(text: str, name: str) -> bool:
+def mentions(text: str, name: str) -> bool:
     return bool(name) and name in text and re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text) is not None

@@ -1,6 +1,7 @@
 """What a rule says about a site: faults, or that it cannot decide. Text from the site is quoted and short."""
 
 import difflib
+import itertools
 import re
 from collections.abc import Collection, Iterator
 
@@ -40,17 +41,22 @@ def listing(names: Collection[str], most: int = 6) -> str:
 
 
 def missing(path: str, paths: Collection[str]) -> str:
-    return f"there is no {quote(path)} ({nearest(path, paths)})"
+    close = _close(path, paths)
+    return f"there is no {quote(path)}" + (f" (similar: {listing(close)})" if close else "")
 
 
 def nearest(name: str, names: Collection[str]) -> str:
     """The names most like this one; without any, a few of those there are."""
-    candidates = [n for n in list(names)[:MAX_NAMES_COMPARED] if len(n) <= QUOTE_CHARS]
-    close = difflib.get_close_matches(name[:QUOTE_CHARS], candidates, n=3)
-    return f"similar: {listing(close)}" if close else f"there are {listing(candidates)}"
+    close = _close(name, names)
+    return f"similar: {listing(close)}" if close else f"there are {listing(names)}"
+
+
+def _close(name: str, names: Collection[str]) -> list[str]:
+    short = [n for n in list(names)[:MAX_NAMES_COMPARED] if len(n) <= QUOTE_CHARS]
+    return difflib.get_close_matches(name[:QUOTE_CHARS], short, n=3)
 
 
 def settle(faults: Faults, most: int = 5) -> tuple[str, ...]:
-    """The first faults of a rule and the number of the others. Raises Undecided."""
-    found = list(faults)
-    return (*found[:most], *([f"and {len(found) - most} more"] if len(found) > most else []))
+    """The first faults of a rule, and whether there are more. Raises Undecided."""
+    found = tuple(itertools.islice(faults, most + 1))
+    return found if len(found) <= most else (*found[:most], "and more")

@@ -117,15 +117,6 @@ class Page:
         inline = (node.attributes["style"] or "" for node in self._tree.css("[style]"))
         return "\n".join([*(node.text() for node in self._tree.css("style")), *inline])
 
-    @cached_property
-    def visible_text(self) -> str:
-        """The text of the body without scripts and styles, white space collapsed."""
-        hidden = "script, style, template, noscript"
-        copy = LexborHTMLParser(self.source)
-        for node in copy.css(hidden):
-            node.decompose()
-        return " ".join(copy.body.text().split()) if copy.body else ""
-
     @property
     def has_base(self) -> bool:
         return self._tree.css_first("base[href]") is not None

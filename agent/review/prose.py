@@ -15,7 +15,7 @@ from agent.review.dom import Dom
 from agent.review.evidence import Faults, Undecided, missing, quote, settle
 from agent.review.shapes import kind_fits, kind_named
 from agent.review.site import INDEX, Site
-from agent.review.wording import FILE, QUOTED, plain, words_asked
+from agent.review.wording import FILE, NUMBER, QUOTED, file_names, plain, words_asked
 
 MAX_CHECK_CHARS = 2_000
 MAX_MATCHES = 20
@@ -60,15 +60,22 @@ def readme(site: Site, _match: Match) -> Faults:
 
 
 def named_file(site: Site, match: Match) -> Faults:
-    """A file that the sentence names is there and holds what the task says of it."""
+    """A file that the sentence names is there."""
     path = match["file"]
     wanted = deliverables.named(site.task)
-    if path in site.workspace:
-        yield from deliverables.content_faults(site, path)
-    elif path in wanted.files or deliverables.expected_always(path):
-        yield missing(path, site.workspace)
-    elif path not in wanted.absent:
+    if path in site.workspace or path in wanted.absent:
+        return
+    if path not in wanted.files and not deliverables.expected_always(path):
         raise Undecided(f"there is no {path}")
+    yield missing(path, site.workspace)
+
+
+def as_described(site: Site, match: Match) -> Faults:
+    """`odds.json matches the scenario`: it fails by what the task says of the file, and never passes by that alone."""
+    found = list(deliverables.content_faults(site, match["file"]))
+    if not found:
+        raise Undecided(STATIC)
+    yield from found
 
 
 def readme_exists(site: Site, _match: Match) -> Faults:
@@ -100,6 +107,8 @@ def words(site: Site, match: Match) -> Faults:
     asked = words_asked(match["count"])
     if asked is None:
         raise Undecided(STATIC)
+    if match["file"] in site.pages:
+        raise Undecided
     count = len(site.text(match["file"]).split())
     if not asked.least <= count <= asked.most:
         yield f"{match['file']} has {count} words; asked are {asked}"
@@ -149,10 +158,10 @@ def comparison(site: Site, match: Match) -> Faults:
     bound: Any = match["quoted"]
     if bound is None:
         bound = float(match["number"]) if match["number"] else documents.field(site, path, match["than"])
-    for name in re.findall(_FIELD_NAME, match["fields"]):
-        value = documents.field(site, path, name) if name != "and" else bound
-        comparable = isinstance(value, str) is isinstance(bound, str)
-        if name != "and" and not (comparable and relation(value, bound)):
+    for name in re.split(r"\s+and\s+", match["fields"]):
+        value = documents.field(site, path, name)
+        comparable = any(kind_fits(value, kind) and kind_fits(bound, kind) for kind in ("number", "string"))
+        if not (comparable and relation(value, bound)):
             yield f"{path}: {quote(name)} is {quote(repr(value))}, must be {match['relation']} {quote(repr(bound))}"
 
 
@@ -195,7 +204,7 @@ def element_with_field(site: Site, match: Match) -> Faults:
 
 
 def links(site: Site, match: Match) -> Faults:
-    yield from _unlinked(site, [match["file"]])
+    yield from _unlinked(site, list(file_names(match["files"])))
 
 
 def links_to_all(site: Site, _match: Match) -> Faults:
@@ -244,7 +253,7 @@ _IN_FILE = rf"[`'\"]?(?P<file>{FILE.pattern})[`'\"]?"
 _FIELD_NAME = r"[A-Za-z_]\w{0,60}(?:\.\w{1,60}){0,5}"
 _FIELD = rf"[`'\"]?(?P<name>{_FIELD_NAME})[`'\"]?"
 _KIND = r"[`'\"]?\w{1,60}[`'\"]?\s*\(\w{1,20}\)"
-_TITLE = r"(?:<title>|\btitle\b)(?:\s+tag)?"
+_TITLE = r"(?:<title>|(?:^(?:the\s+)?|\b(?:page|document|site|html)(?:'s)?\s+(?:has\s+(?:the\s+)?)?)title\b)(?:\s+tag)?"
 _TAG = r"(?P<tag>h[1-6]|p|div|span|form|button|input|table|ul|ol|select|section|main|canvas|img|textarea|element)"
 _ID = r"(?:\bid\s*=\s*[\"'`]?(?P<id>[A-Za-z][\w-]*+)[\"'`]?(?![\w-]*[<{$*])|#(?P<hash>[A-Za-z][\w-]*+)(?!\S*[<{$*]))"
 _ELEMENT = (
@@ -261,7 +270,7 @@ _RELATIONS: dict[str, Callable[[Any, Any], bool]] = {
     **dict.fromkeys(("<", "less than"), operator.lt),
 }
 _RELATION = "|".join(re.escape(word) for word in sorted(_RELATIONS, key=len, reverse=True))
-_NEGATION = re.compile(r"\b(?:not|no|never|without|neither|nor|only|unless|except|instead)\b|n't\b", re.I)
+_NEGATION = re.compile(r"\b(?:not|no|never|without|neither|nor|or|only|unless|except|instead)\b|n't\b", re.I)
 _FILLER = re.compile(
     r"\b(?:the|an?|is|are|has|have|with|and|also|in|at|of|on|its|it|repo|repository|site|page|web|webpage|html|files?"
     r"|exists?|present|must|should|be|there|root|element|github|all|both)\b|[\W_]+",
@@ -275,25 +284,37 @@ def _rules(*rules: tuple[str, Rule]) -> tuple[tuple[re.Pattern[str], Rule], ...]
 
 RULES = _rules(
     (
-        r"\blicen[cs]e\b(?:\s+file)?(?:\s+(?:contains|is|has|holds)|:)?\s+(?:an?\s+|the\s+)?MIT\b(?:\s+licen[cs]e)?(?:\s+text)?",
+        r"\blicen[cs]e\b(?:\s+file)?(?:\s+(?:contains|is|has|holds)|:)?\s+(?:an?\s+|the\s+)?"
+        r"MIT\b(?:\s+licen[cs]e)?(?:\s+text)?",
         licence,
     ),
     (r"\bMIT[\s-]+licen[cs]ed?\b(?:\s+(?:text|file))?|\bLICEN[CS]E(?:\s+file)?\s+exists\b", licence),
     (rf"{_README}\s+(?:is|are|looks|must\s+be|should\s+be)\s+{_ADJECTIVES}|{_ADJECTIVES}\s+{_README}", readme),
     (r"\bREADME\b(?!\.md)", readme_exists),
     (_IN_FILE, named_file),
+    (
+        rf"{_IN_FILE}\s+(?:data\s+|content\s+)?"
+        r"(?:is\s+consistent|(?:meets|matches|follows)\s(?!\s*(?:the\s+)?(?:attach|original)))",
+        as_described,
+    ),
     (r"\b(?:each|every|all)\s+(?:of\s+the\s+)?(?:required|requested|named|listed)\s+files?\b", required_files),
     (
         rf"{_IN_FILE}\s+(?:is|are|must|should)\s+(?:not|never)\s+(?:be\s+)?(?:committed|present|in\s+the\s+repo\w*)",
         not_committed,
     ),
     (
-        rf"{_IN_FILE}\s+(?:matches|equals|is\s+identical\s+to|is\s+the\s+same\s+as)\s+(?:the\s+)?(?:attached|attachment|original)(?:\s+file)?",
+        rf"{_IN_FILE}\s+(?:matches|equals|is\s+identical\s+to|is\s+the\s+same\s+as)\s+"
+        r"(?:the\s+)?(?:attached|attachment|original)(?:\s+file)?",
         intact,
     ),
-    (rf"{_IN_FILE}\s+(?:contains|has|is)\s+(?P<count>[\w\s-]{{1,40}}?\bwords?\b)(?:\s+long)?", words),
     (
-        rf"{_IN_FILE}\s+(?:does\s+not|doesn't|must\s+not|no\s+longer)\s+contains?\s+(?:the\s+|any\s+)?(?:\w+\s+)?{QUOTED}",
+        rf"{_IN_FILE}\s+(?:contains|has|is)\s+"
+        rf"(?P<count>(?:[a-z]+\s+){{0,3}}?{NUMBER}[\w\s-]{{0,20}}?\bwords?\b)(?:\s+long)?",
+        words,
+    ),
+    (
+        rf"{_IN_FILE}\s+(?:does\s+not|doesn't|must\s+not|no\s+longer)\s+contains?\s+"
+        rf"(?:the\s+|any\s+)?(?:\w+\s+)?{QUOTED}",
         lacks_literal,
     ),
     (
@@ -331,9 +352,14 @@ RULES = _rules(
         rf"(?:\s+(?:from|of|in)\s+{_IN_FILE})?",
         element_with_field,
     ),
-    (rf"\blinks?\s+to\s+{_IN_FILE}", links),
     (
-        r"\blinks?\s+to\s+(?:all|every|each)\s+(?:of\s+)?(?:the\s+)?(?:(?:required|above|other|named)\s+)*(?:assets?|files?)",
+        r"\b(?:index\.html|page|site)\s+links?\s+to\s+"
+        rf"(?P<files>{FILE.pattern}(?:(?:,|,?\s+and)\s+{FILE.pattern}){{0,9}})",
+        links,
+    ),
+    (
+        r"\blinks?\s+to\s+(?:all|every|each)\s+(?:of\s+)?(?:the\s+)?"
+        r"(?:(?:required|above|other|named)\s+){0,3}(?:assets?|files?)",
         links_to_all,
     ),
     (
@@ -341,7 +367,7 @@ RULES = _rules(
         r"(?:\s+(?:from|via)\s+(?:an?\s+|the\s+)?(?P<host>CDN|jsdelivr|unpkg|cdnjs))?\b",
         library,
     ),
-    (r"\?(?P<parameter>[A-Za-z]\w{0,30})=(?:\.{3})?", parameter),
+    (r"(?:(?<![^\s\"'`(])|(?<=\.html))\?(?P<parameter>[A-Za-z]\w{0,30})=(?:\.{3})?", parameter),
     (
         r"(?:\bfetches\s+\S{1,60}\s+(?:using|with|via)\s+)?\bfetch\([\"'`](?P<url>https?://[^\"'`\s]{1,500})[\"'`]\)",
         literal_fetch,

@@ -25,7 +25,7 @@ class Address:
     target: str
     where: str  # for people: index.html (img src)
     folders: tuple[str, ...] = ("",)
-    loads: bool = True  # fetched without a click
+    link: bool = False  # followed by a click only
 
 
 def references(site: Site) -> Faults:
@@ -43,13 +43,13 @@ def _addresses(site: Site) -> Iterator[Address]:
         if page.has_base:
             continue
         folder = posixpath.dirname(page.path)
-        yield from (Address(r.target, f"{page.path} ({r.by})", (folder,), r.loads) for r in page.references)
+        yield from (Address(r.target, f"{page.path} ({r.by})", (folder,), not r.loads) for r in page.references)
         yield from (Address(t, f"{page.path} (style)", (folder,)) for t in _css_targets(page.styles))
     for path in site.readable(".css"):
         yield from (Address(t, path, (posixpath.dirname(path),)) for t in _css_targets(site.text(path)))
     if README in site.readable(".md"):
         prose, _ = without_fences(site.text(README)[:MAX_README_CHARS])
-        yield from (Address(m[1], README, loads=False) for m in _MARKDOWN_LINK.finditer(prose))
+        yield from (Address(m[1], README, link=True) for m in _MARKDOWN_LINK.finditer(prose))
     yield from _loaded_by_scripts(site)
 
 
@@ -82,10 +82,12 @@ def _fault(site: Site, address: Address) -> str | None:
         return f"{address.where}: {quote(target)} is no address"
     if _OPEN.search(target):
         return None
-    if parts.scheme == "http" and address.loads and parts.hostname not in _LOCAL_HOSTS:
+    if parts.scheme == "http" and not address.link and parts.hostname not in _LOCAL_HOSTS:
         return f"{address.where}: browsers block {quote(target)} on an https page: use https"
     if parts.scheme or parts.netloc or not parts.path:
         return None
+    if address.link and "." not in posixpath.basename(parts.path) and "pushState" in site.code:
+        return None  # a router's, never fetched
     if parts.path.startswith("/"):
         return f"{address.where}: {quote(target)} leaves the site, which lives in a folder: make it relative"
     paths = [posixpath.normpath(posixpath.join(folder, unquote(parts.path))) for folder in address.folders]

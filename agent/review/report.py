@@ -15,7 +15,7 @@ def report(review: Review, previous: Review | None) -> str:
     if review.passed:
         return _all_well(review)
     head = [_score(review, previous), *_trend(review, previous)]
-    return "\n".join([*head, *_fitting(review.failures, MAX_CHARS - len("\n".join(head)))])
+    return "\n".join([*head, *_fitting(_once(review.failures), MAX_CHARS - len("\n".join(head)))])
 
 
 def _all_well(review: Review) -> str:
@@ -41,6 +41,12 @@ def _trend(review: Review, previous: Review | None) -> list[str]:
     if review.score < previous.score:
         return ["Worse than before: the last revision broke more than it mended."]
     return []
+
+
+def _once(failures: Sequence[Finding]) -> list[Finding]:
+    """Without rules that only repeat what failed checks say."""
+    told = "; ".join(finding.evidence for finding in failures if finding.origin != "rule")
+    return [f for f in failures if f.origin != "rule" or any(part not in told for part in f.evidence.split("; "))]
 
 
 def _fitting(failures: Sequence[Finding], space: int) -> list[str]:

@@ -47,13 +47,13 @@ _SECTIONS = {
 }
 _PLACEHOLDER = re.compile(
     r"\byour[-_]?user[-_]?name\b|\byour[-_]repo(?:sitory)?(?:[-_]name)?\b|<your[^>\n]{0,40}>"
-    r"|\[your [^\]\n]{0,40}\](?!\()|lorem ipsum|^\W{0,5}(?:TODO|FIXME|TBD):|\[(?:insert|add) [^\]\n]{0,40}\](?!\()",
+    r"|\[your [^\]\n]{0,40}\](?!\()|lorem ipsum"
+    r"|^[\s>*-]{0,5}(?:TODO|FIXME|TBD):|\[(?:insert|add) [^\]\n]{0,40}\](?!\()",
     re.I | re.M,
 )
 _CHANGE = (
     r"(?:fix|repair|correct|modif(?:y|i)|chang|updat|edit|debug|refactor|rewrit|improv|extend|translat|reformat|clean)"
 )
-_UNTOUCHED = re.compile(r"\b(?:not|n't|never|without)\b|as[- ]is\b|unchanged|byte for byte|unmodified|verbatim", re.I)
 _OTHER_AIM = (
     r"(?:so|that|when|whenever|if|from|using|with|by|into|for|to"
     r"|(?:read|load|fetch|show|display|render|keep|sum|use|list)\w*)\b"
@@ -148,10 +148,15 @@ def may_change(task: Task, name: str) -> bool:
         rf"|{file}[`'\")]*\s+(?:is|(?:must|should|has to|needs to) be)\s+{_CHANGE}\w*",
         re.I,
     )
+    refused = re.compile(
+        rf"(?:\bnot|n't|\bnever|\bwithout)\s+(?:\w+\s+){{0,2}}?{_CHANGE}"
+        rf"|{file}\W+(?:\w+\W+){{0,2}}?(?:as[- ]is|unchanged|unmodified|verbatim)",
+        re.I,
+    )
     cleared = re.compile(rf"{file}[`'\")]*\s+(?:does not|doesn't|must not|no longer)\s+contain", re.I)
     texts = [task.brief, *(check.text for check in task.checks if check.kind == "prose")]
     sentences = [part for text in texts for part in SENTENCE_END.split(clean(text)) if name in part]
-    return any(cleared.search(s) or (asked.search(s) and not _UNTOUCHED.search(s)) for s in sentences)
+    return any(cleared.search(s) or (asked.search(s) and not refused.search(s)) for s in sentences)
 
 
 def workflows_allowed(task: Task) -> bool:

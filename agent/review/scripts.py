@@ -6,22 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import tree_sitter_javascript
-from tree_sitter import Language, Node, Parser, Query, QueryCursor, Tree
+from tree_sitter import Language, Node, Parser, Tree
 
 from agent.review.evidence import Undecided, quote
 
 CHUNK_BYTES = 65_536
 
 _LANGUAGE = Language(tree_sitter_javascript.language())
-_ADDRESSES = Query(
-    _LANGUAGE,
-    """
-    (call_expression function: [(identifier) (member_expression) (import)] @by arguments: (arguments . (_) @address))
-    (new_expression constructor: (identifier) @by arguments: (arguments . (_) @address))
-    (import_statement source: (string) @address)
-    (export_statement source: (string) @address)
-    """,
-)
+_IMPORTS = ("import_statement", "export_statement")
+_CALLS = {"call_expression": "function", "new_expression": "constructor"}
 _LOADERS = ("fetch", "import", "importScripts", "Worker", "SharedWorker")
 
 
@@ -66,12 +59,19 @@ def syntax_faults(script: Script, tree: Tree) -> Iterator[str]:
 
 def loads(script: Script, tree: Tree) -> Iterator[Load]:
     """Every literal address that the code loads by itself."""
-    for _, found in QueryCursor(_ADDRESSES).matches(tree.root_node):
-        address = found["address"][0]
-        by = text(found["by"][0]).removeprefix("window.") if "by" in found else "import"
-        literal = string_value(address) if by in _LOADERS else None
+    for node in _nodes(tree):
+        if node.type in _IMPORTS:
+            by, address = "import", node.child_by_field_name("source")
+        elif node.type in _CALLS:
+            callee = node.child_by_field_name(_CALLS[node.type])
+            arguments = node.child_by_field_name("arguments")
+            by = text(callee).removeprefix("window.") if callee and callee.end_byte - callee.start_byte < 40 else ""
+            address = arguments.named_children[0] if arguments and by in _LOADERS and arguments.named_children else None
+        else:
+            continue
+        literal = string_value(address) if address else None
         if literal is not None:
-            yield Load(literal, by, script.line + address.start_point.row)
+            yield Load(literal, by, script.line + node.start_point.row)
 
 
 def string_value(node: Node) -> str | None:
@@ -97,3 +97,16 @@ def _broken(root: Node) -> Iterator[Node]:
             yield node
         elif node.has_error:
             stack.extend(reversed(node.children))
+
+
+def _nodes(tree: Tree) -> Iterator[Node]:
+    """All nodes, parents first, in time linear even where they nest without end."""
+    cursor = tree.walk()
+    while True:
+        if cursor.node is not None:
+            yield cursor.node
+        if cursor.goto_first_child():
+            continue
+        while not cursor.goto_next_sibling():
+            if not cursor.goto_parent():
+                return

@@ -9,19 +9,25 @@ from agent.workspace import Workspace
 MIN_VALUE_CHARS = 6  # shorter values would be found by chance
 MIN_ENCODED_CHARS = 12
 
-_KEY = re.compile(
-    rb"(?<![A-Za-z0-9_-])(?:"
-    rb"(?P<GitHub_token>gh[pousr]_[A-Za-z0-9]{36}|github_pat_[A-Za-z0-9_]{22,255})"
-    rb"|(?P<Anthropic_key>sk-ant-[A-Za-z0-9_-]{20,200})"
-    rb"|(?P<OpenRouter_key>sk-or-[A-Za-z0-9_-]{20,200})"
-    rb"|(?P<OpenAI_key>sk-(?:proj|svcacct|admin)-[A-Za-z0-9_-]{20,300}|sk-[A-Za-z0-9]{32,64})"
-    rb"|(?P<Google_key>AIza[A-Za-z0-9_-]{35})"
-    rb"|(?P<AWS_key>(?:AKIA|ASIA)[A-Z0-9]{16})"
-    rb"|(?P<Hugging_Face_token>hf_[A-Za-z0-9]{30,50})"
-    rb"|(?P<Groq_key>gsk_[A-Za-z0-9]{40,60})"
-    rb"|(?P<Slack_token>xox[abeprs]-[A-Za-z0-9-]{10,200})"
-    rb")(?![A-Za-z0-9_-])(?<!EXAMPLE)"
-    rb"|(?P<private_key>-----BEGIN (?:[A-Z0-9]{2,10} ){0,2}PRIVATE KEY-----)"
+_SHAPES = (
+    ("GitHub token", ("ghp_", "gho_", "ghu_", "ghs_", "ghr_"), "[A-Za-z0-9]{36}"),
+    ("GitHub token", ("github_pat_",), "[A-Za-z0-9_]{22,255}"),
+    ("OpenAI key", ("sk-proj-", "sk-svcacct-", "sk-admin-"), "[A-Za-z0-9_-]{20,300}"),
+    ("OpenAI key", ("sk-",), "[A-Za-z0-9]{32,64}"),
+    ("Anthropic key", ("sk-ant-",), "[A-Za-z0-9_-]{20,200}"),
+    ("OpenRouter key", ("sk-or-",), "[A-Za-z0-9_-]{20,200}"),
+    ("Google key", ("AIza",), "[A-Za-z0-9_-]{35}"),
+    ("AWS key", ("AKIA", "ASIA"), "[A-Z0-9]{16}(?<!EXAMPLE)"),
+    ("Hugging Face token", ("hf_",), "[A-Za-z0-9]{30,50}"),
+    ("Groq key", ("gsk_",), "[A-Za-z0-9]{40,60}"),
+    ("Slack token", ("xoxa-", "xoxb-", "xoxe-", "xoxp-", "xoxr-", "xoxs-"), "[A-Za-z0-9-]{10,200}"),
+    ("private key", ("PRIVATE KEY-----",), ""),
+)
+# Each pattern begins with its literal prefix, which lets `re` skip through megabytes; hence the late lookbehind.
+_KEYS = tuple(
+    (name, re.compile(rf"{prefix}(?<![A-Za-z0-9_-]{prefix}){rest}(?![A-Za-z0-9_-])".encode()))
+    for name, prefixes, rest in _SHAPES
+    for prefix in prefixes
 )
 
 
@@ -30,12 +36,13 @@ def leaks(workspace: Workspace, values: Sequence[str], *, trusted: frozenset[str
     needles = [form for value in values if len(value) >= MIN_VALUE_CHARS for form in _forms(value)]
     for path in workspace:
         data = workspace[path]
-        key = None if path in trusted else _KEY.search(data)
-        if key:
-            yield _located(path, data, key.start(), (key.lastgroup or "key").replace("_", " "))
-        at = min((data.find(needle) for needle in needles if needle in data), default=None)
-        if at is not None:
-            yield _located(path, data, at, "secret of this service")
+        keys = () if path in trusted else _KEYS
+        found = [(match.start(), name) for name, key in keys if (match := key.search(data))]
+        found += [(data.find(needle), "a secret of this service") for needle in needles if needle in data]
+        if found:
+            at, what = min(found)
+            line = data.count(b"\n", 0, at) + 1
+            yield f"{path}:{line} holds what must stay secret ({what}): take it out, a site is public"
 
 
 def redact(text: str, values: Sequence[str]) -> str:
@@ -44,12 +51,9 @@ def redact(text: str, values: Sequence[str]) -> str:
         if len(value) >= MIN_VALUE_CHARS:
             text = text.replace(value, "[secret]")
     data = text.encode("utf-8", "replace")
-    return _KEY.sub(b"[secret]", data).decode() if _KEY.search(data) else text
-
-
-def _located(path: str, data: bytes, at: int, what: str) -> str:
-    line = data.count(b"\n", 0, at) + 1
-    return f"{path}:{line} holds what must stay secret ({what}): take it out, a site is public"
+    for _, key in _KEYS:
+        data = key.sub(b"[secret]", data)
+    return data.decode()
 
 
 def _forms(value: str) -> Iterator[bytes]:

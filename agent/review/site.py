@@ -16,7 +16,7 @@ from agent.workspace import Workspace, is_published
 
 MAX_TEXT_BYTES = 1_000_000  # of a file that is read as text
 MAX_TOTAL_BYTES = 4_000_000  # of all of them: the smallest come first
-MAX_CPU_S = 5.0  # of one review, on this thread; what is left then stays undecided
+MAX_CPU_S = 2.0  # of one review, on this thread; what is left then stays undecided
 
 INDEX = "index.html"
 SCRIPT_ENDINGS = (".js", ".mjs")
@@ -38,7 +38,7 @@ class Site:
         self._readable = _smallest_first(workspace)
         self._trees: dict[Script, Tree] = {}
         self.pages: dict[str, Page] = {}  # those that could be parsed
-        self._unread = [p for p in self.named(*PAGE_ENDINGS, *SCRIPT_ENDINGS) if p not in self._readable]
+        self._unread = [p for p in self.paths(*PAGE_ENDINGS, *SCRIPT_ENDINGS) if p not in self._readable]
         for path in self.readable(*PAGE_ENDINGS):
             try:
                 self.pages[path] = Page(path, self.text(path))
@@ -63,11 +63,11 @@ class Site:
         """The parsed document. Raises ValueError for what a strict parser refuses, Undecided as `text`."""
         return parse_json(self.text(path))
 
-    def named(self, *endings: str) -> list[str]:
+    def paths(self, *endings: str) -> list[str]:
         return [path for path in self.workspace if path.lower().endswith(endings)]
 
     def readable(self, *endings: str) -> list[str]:
-        return [path for path in self.named(*endings) if path in self._readable]
+        return [path for path in self.paths(*endings) if path in self._readable]
 
     def tree(self, script: Script) -> Tree:
         """Raises Undecided when the review has used up its time."""

@@ -10,8 +10,11 @@ _ENDINGS = (
     "html?|css|m?js|json|geojson|csv|tsv|txt|md|svg|png|jpe?g|gif|webp|ico|pdf|xml|ya?ml|py|ipynb|xlsx?|zip|toml|wasm"
     "|mp3|mp4|wav|webm|webmanifest|tsx?|jsx|sh|sql|ics|rss|log"
 )
+_FOLDER = r"\.?[A-Za-z0-9_][\w-]{0,60}/"
+_STEM = r"[A-Za-z0-9_][\w-]{0,80}(?:\.[\w-]{1,30}){0,3}"
 FILE = re.compile(
-    rf"(?<![\w/@.:%>}}*$#?=&-])(?:\.?[A-Za-z0-9_][\w-]{{0,60}}/){{0,5}}[A-Za-z0-9_][\w-]{{0,80}}(?:\.[\w-]{{1,30}}){{0,3}}\.(?:{_ENDINGS})(?![\w<{{*(@/-])(?!\.\w)"
+    rf"(?<![\w/@.:%>}}*$#?=&-])(?:{_FOLDER}){{0,5}}{_STEM}\.(?:{_ENDINGS})"  # no part of an address or a template
+    r"(?![\w<{*(@/-])(?!\.\w)"
 )
 SENTENCE_END = re.compile(r"\n|[.;!?](?=\s)")
 QUOTED = r"(?P<mark>[\"'`])(?P<quoted>[^\n]{1,200}?)(?P=mark)(?!\w)"
@@ -19,25 +22,17 @@ QUOTED = r"(?P<mark>[\"'`])(?P<quoted>[^\n]{1,200}?)(?P=mark)(?!\w)"
 _URL = re.compile(r"(?:https?:)?//[^\s\"'`<>)]+|\bwww\.[^\s\"'`<>)]+|data:[^\s\"'`]+")
 _TYPOGRAPHY = str.maketrans("\u201c\u201d\u201e\u2018\u2019\u2013\u2014\u00a0\r", '"""\'\'-- \n')
 _ITEM = re.compile(r"\n\s*\n|\n\s*(?:[-*•]|\d{1,2}[.)])\s+")
-_NUMBERS = {
-    "one": 1,
-    "two": 2,
-    "three": 3,
-    "four": 4,
-    "five": 5,
-    "six": 6,
-    "seven": 7,
-    "eight": 8,
-    "nine": 9,
-    "ten": 10,
-}
-_N = rf"(\d{{1,6}}|{'|'.join(_NUMBERS)})"
+_WORDS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+_NUMBERS = {word: number for number, word in enumerate(_WORDS, 1)}
+NUMBER = rf"(?:\d{{1,6}}|{'|'.join(_NUMBERS)})"
+_N = rf"({NUMBER})"
 _GAP = r"[\s-]+words?\b"
 _RANGE = re.compile(rf"\b{_N}\s*(?:-|to|and)\s*{_N}{_GAP}", re.I)
 _LEAST = re.compile(rf"\b(?:at least|no fewer than|no less than|minimum(?: of)?)\s+{_N}{_GAP}", re.I)
 _MOST = re.compile(rf"\b(?:at most|up to|no more than|not more than|maximum(?: of)?|within)\s+{_N}{_GAP}", re.I)
 _BELOW = re.compile(rf"\b(?:fewer than|less than|under|below)\s+{_N}{_GAP}", re.I)
-_EXACT = re.compile(rf"\b(?:exactly|in(?: just| only)?|precisely)\s+{_N}{_GAP}", re.I)
+_EXACT = re.compile(rf"\b(?:exactly|precisely)\s+{_N}{_GAP}", re.I)
+_FEW = re.compile(rf"\bin(?: just| only)?\s+(\d|{'|'.join(_NUMBERS)}){_GAP}(?!\s+or\b)", re.I)  # of 300 it means about
 
 
 @dataclass(frozen=True)
@@ -74,7 +69,7 @@ def words_asked(text: str) -> Words | None:
     """The number of words that a sentence asks for."""
     if match := _RANGE.search(text):
         return Words(_number(match[1]), _number(match[2]))
-    if match := _EXACT.search(text):
+    if match := _EXACT.search(text) or _FEW.search(text):
         return Words(_number(match[1]), _number(match[1]))
     if match := _LEAST.search(text):
         return Words(_number(match[1]), 10**9)
