@@ -47,6 +47,7 @@ PROTOCOL = "1"  # of the workflows: raise it when steps are added, removed or mo
 TASKS, NOTIFICATIONS = "tasks", "notifications"
 POLL_S = 0.2
 MAX_RECOVERIES = 10  # every restart counts, not only those a task caused
+BEAT_S, LEASE_S = 5.0, 30.0  # a process that has not been heard of for so long is dead, and others take its tasks
 GIVEN_UP = ("ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 
 
@@ -69,7 +70,9 @@ class Engine:
 
     def __init__(self, parts: Parts, *, database: str, executor_id: str, worker_tasks: int) -> None:
         self._parts = parts
+        self._executor_id = executor_id
         self._worker_tasks = worker_tasks
+        self._watch: asyncio.Task[None] | None = None
         self._config: DBOSConfig = {
             "name": "agent",
             "system_database_url": database,
@@ -104,9 +107,12 @@ class Engine:
             )
         for task_id, attempt in await asyncio.to_thread(self._parts.store.unfinished):
             await self._take_up(task_id, attempt)
+        self._watch = asyncio.create_task(self._watch_over_others())
 
     async def close(self, grace_s: int = 10) -> None:
         """Lets running tasks go on for `grace_s`; what is not done by then is taken up at the next launch."""
+        if self._watch:
+            self._watch.cancel()
         await asyncio.to_thread(DBOS.destroy, workflow_completion_timeout_sec=grace_s, destroy_registry=True)
 
     async def submit(self, task_id: str, attempt: int) -> None:
@@ -121,6 +127,25 @@ class Engine:
         if workflow and workflow.status in GIVEN_UP:
             error = f"the engine gave this task up ({workflow.status}): send it again"
             await asyncio.to_thread(self._parts.store.update, task_id, state="failed", stage="failed", error=error)
+
+    async def _watch_over_others(self) -> None:
+        """Takes over the tasks of a process on the same database that has stopped saying that it lives."""
+        store = self._parts.store
+        while True:
+            try:
+                for dead in await asyncio.to_thread(store.beat, self._executor_id, lease_s=LEASE_S):
+                    await self._take_over(dead)
+            except Exception as error:  # noqa: BLE001 - a database that is away for a while must not end the watch
+                emit("engine.watch_failed", error=f"{type(error).__name__}: {error}")
+            await asyncio.sleep(BEAT_S)
+
+    async def _take_over(self, dead: str) -> None:
+        try:
+            taken = await asyncio.to_thread(DBOS._recover_pending_workflows, [dead])
+        except BaseException:
+            await asyncio.to_thread(self._parts.store.tell_again, dead)
+            raise
+        emit("engine.took_over", worker=dead, workflows=len(taken))
 
     async def resend(self, task_id: str) -> None:
         """Begins a new chain of delivery attempts of the stored notification."""

@@ -65,6 +65,12 @@ events = sa.Table(
     sa.Column("name", sa.String, nullable=False),
     sa.Column("data", sa.Text, nullable=False),
 )
+workers = sa.Table(
+    "workers",
+    metadata,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("seen", sa.Float, nullable=False),  # the database's clock: machines need not agree on the time
+)
 deliveries = sa.Table(
     "deliveries",
     metadata,
@@ -316,6 +322,22 @@ class Store:
         with self._engine.connect() as db:
             later = sa.select(events).where(events.c.task_id == task_id, events.c.seq > seq).order_by(events.c.seq)
             return [Event(seq=e.seq, at=e.at, name=e.name, data=json.loads(e.data)) for e in db.execute(later)]
+
+    # -- workers ---------------------------------------------------------------------------------------------------
+
+    def beat(self, worker_id: str, *, lease_s: float) -> list[str]:
+        """Says that this worker lives. The ids of those that have not said so for `lease_s`: each is told only once."""
+        now = sa.extract("epoch", sa.func.now())
+        alive = self._insert(workers).values(id=worker_id, seen=now)
+        dead = sa.delete(workers).where(workers.c.id != worker_id, workers.c.seen < now - lease_s)
+        with self._engine.begin() as db:
+            db.execute(alive.on_conflict_do_update(index_elements=["id"], set_={"seen": now}))
+            return list(db.execute(dead.returning(workers.c.id)).scalars())
+
+    def tell_again(self, worker_id: str) -> None:
+        """A dead worker whose tasks could not be taken over is told to the next one that asks."""
+        with self._engine.begin() as db:
+            db.execute(self._insert(workers).values(id=worker_id, seen=0).on_conflict_do_nothing())
 
     # -- helpers ---------------------------------------------------------------------------------------------------
 

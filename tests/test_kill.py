@@ -1,5 +1,6 @@
 """kill -9 at fixed points of a task: it ends as if nothing had happened, and nothing is bought or published twice."""
 
+import json
 import os
 import signal
 import sqlite3
@@ -12,9 +13,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+import sqlalchemy as sa
 
 from agent.settings import Settings
 from tests.harness import SECRET, Door, Evaluator, Gate, Json, evaluator, free_port, good_site, settings, task
+from tests.postgres import postgres
 from tests.provider import Answer, calls, fault, provider
 
 ROOT = Path(__file__).parent.parent
@@ -58,6 +61,8 @@ class Process:
     def _launch(self) -> subprocess.Popen[bytes]:
         names = ("data_dir", "port", "sites_port", "sites_url", "llm_model", "llm_base_url", "task_deadline_s")
         environment = {name.upper(): str(getattr(self._configured, name)) for name in names}
+        if self._configured.database_url:
+            environment["DATABASE_URL"] = self._configured.database_url.get_secret_value()
         secrets = {"SECRET": SECRET, "LLM_API_KEY": "canary-model-key", "ALLOW_PRIVATE_CALLBACKS": "1"}
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -178,6 +183,38 @@ def test_a_task_killed_after_a_failed_step_remembers_the_failure(tmp_path: Path,
     assert not any(secret in log for secret in (SECRET, "canary-model-key", body["email"]))
     assert "LLM_API_KEY" in record["error"]
     assert before.count("model_call") == 2
+
+
+@pytest.fixture
+def database_url() -> Iterator[str]:
+    with postgres() as url:
+        yield url
+
+
+def test_the_tasks_of_a_dead_machine_are_taken_over(tmp_path: Path, grader: Evaluator, database_url: str) -> None:
+    answer = {"calls": [{"name": name, "arguments": arguments} for name, arguments in good_site()]}
+    recording = {"latency_s": 1, "conversations": [{"when": "Harbour", "replies": [answer]}]}
+    (tmp_path / "recording.json").write_text(json.dumps(recording))
+    model = f"replay/{tmp_path / 'recording.json'}"
+    machines = [settings(tmp_path / name, llm_model=model, database_url=database_url) for name in ("one", "other")]
+    with process(machines[0], tmp_path / "log-1") as one, process(machines[1], tmp_path / "log-2") as other:
+        door = one.start()
+        body = task(grader.url)
+        task_id = door.send_task(body)["id"]
+        door.wait(task_id, lambda record: record["stage"] == "build")
+        one.kill()
+        age_workers(database_url)
+        record = other.start().finish(task_id)
+        grader.wait_for(body["nonce"])
+    assert (record["state"], record["stopped_by"], record["usage"]["model_calls"]) == ("done", "passed", 1)
+
+
+def age_workers(database_url: str) -> None:
+    """As if the lease of every worker had run out."""
+    engine = sa.create_engine(database_url.replace("postgresql://", "postgresql+psycopg://"))
+    with engine.begin() as db:
+        db.execute(sa.text("UPDATE workers SET seen = 0"))
+    engine.dispose()
 
 
 def test_a_second_process_is_refused_and_the_first_ones_tasks_are_not_touched(

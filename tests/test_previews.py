@@ -5,7 +5,7 @@ import json
 import re
 import struct
 import zipfile
-from itertools import product
+from itertools import count, product
 
 import openpyxl
 import pytest
@@ -87,6 +87,7 @@ VP8 = b"RIFF\0\0\0\0WEBPVP8 " + bytes(10) + struct.pack("<HH", 640, 480)
         ("a.bin", bytes(5_000_000), "a.bin: unknown bytes, 5,000,000 bytes, first 00 00"),
         ("two\nlines\u202e.txt", b"\0", "two lines\ufffd.txt: unknown bytes"),
     ],
+    ids=(f"file-{n}" for n in count()),  # ids made of the data would differ from process to process
 )
 def test_the_first_line_says_what_a_file_is(name: str, data: bytes, first_line: str) -> None:
     assert preview(name, data, max_chars=2_000).split("\n")[0].startswith(first_line)
