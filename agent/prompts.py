@@ -24,7 +24,7 @@ class Prompts:
             autoescape=lambda name: bool(name and name.endswith(".html.j2")),
         )
 
-    def render(self, name: str, **variables: object) -> str:
+    def render(self, name: str, /, **variables: object) -> str:
         """Raises ConfigError naming the file when it is missing, broken or wants a variable it is not given."""
         try:
             return self._jinja.get_template(name).render(variables).strip() + "\n"

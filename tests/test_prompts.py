@@ -1,0 +1,92 @@
+"""What the model reads first: short, complete, the checks last and word for word."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+import tiktoken
+
+from agent.errors import ConfigError
+from agent.prompts import Prompts
+from agent.records import Check
+from agent.tools import toolbox
+
+PROMPTS = Path(__file__).parent.parent / "prompts"
+MAX_FIXED_TOKENS = 2_000  # system prompt and tools: every request of every task pays for them
+CHECKS = (
+    Check(id="1", kind="js", text='document.querySelector("#a").textContent.includes("<b>")', round=1),
+    Check(id="2", kind="prose", text="README.md is clear & complete", round=1),
+)
+VARIABLES = {
+    "task": "harbour",
+    "round": 1,
+    "brief": "Show the total.",
+    "earlier_briefs": [],
+    "pages_url": "https://o.example/harbour/",
+    "repo_url": "https://o.example/harbour.git",
+    "attachments": [{"name": "ferries.csv", "published": True, "preview": "ferries.csv: csv"}],
+    "files": [],
+    "checks": CHECKS,
+    "earlier_checks": [],
+}
+
+
+@pytest.fixture
+def tokens(monkeypatch: pytest.MonkeyPatch) -> tiktoken.Encoding:
+    """A real vocabulary, from the files that litellm brings: nothing is downloaded."""
+    spec = importlib.util.find_spec("litellm")
+    assert spec
+    assert spec.origin
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(Path(spec.origin).parent / "litellm_core_utils" / "tokenizers"))
+    return tiktoken.get_encoding("o200k_base")
+
+
+def test_system_prompt_and_tools_cost_little(tokens: tiktoken.Encoding) -> None:
+    fixed = Prompts(PROMPTS).render("system.md.j2") + json.dumps(toolbox.schemas())
+    assert len(tokens.encode(fixed)) <= MAX_FIXED_TOKENS
+
+
+def test_the_checks_stand_last_and_word_for_word() -> None:
+    prompt = Prompts(PROMPTS).render("task.md.j2", **VARIABLES)
+    last = prompt.rsplit("# Checks, verbatim\n", 1)[1]
+    assert last.startswith("".join(f"{check.id}. {check.kind}: {check.text}\n" for check in CHECKS))
+    assert "ferries.csv: csv" in prompt
+    assert "Round" not in prompt
+
+
+def test_a_later_round_shows_the_site_and_what_must_still_hold() -> None:
+    later = {
+        "round": 2,
+        "earlier_briefs": [{"round": 1, "brief": "The first wish."}],
+        "files": [
+            {"path": "index.html", "size_bytes": 9, "text": "<p>now</p>"},
+            {"path": "x.png", "size_bytes": 70_000, "text": None},
+        ],
+        "earlier_checks": [Check(id="r1.1", kind="selector", text="#old", round=1)],
+    }
+    prompt = Prompts(PROMPTS).render("task.md.j2", **{**VARIABLES, **later})
+    for part in ("The first wish.", "<p>now</p>", "x.png: 70000 bytes", "r1.1. selector: #old"):
+        assert part in prompt
+
+
+def test_an_edit_shows_in_the_next_task_and_in_the_hash(tmp_path: Path) -> None:
+    (tmp_path / "a.md.j2").write_text("{# variables: name -#}\nHello {{ name }}")
+    before = Prompts(tmp_path)
+    assert before.render("a.md.j2", name="<Ann>") == "Hello <Ann>\n"
+    old = before.sha256
+    (tmp_path / "a.md.j2").write_text("{# variables: name -#}\nBye {{ name }}")
+    assert Prompts(tmp_path).render("a.md.j2", name="Ann") == "Bye Ann\n"
+    assert Prompts(tmp_path).sha256 != old
+
+
+@pytest.mark.parametrize("text", ["{{ nobody }}", "{% if %}", "{{ ''.__class__ }}{{ ''.__class__.__mro__ }}"])
+def test_a_broken_prompt_is_one_sentence_that_names_the_file(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.md.j2").write_text(text)
+    with pytest.raises(ConfigError, match=r"a\.md\.j2"):
+        Prompts(tmp_path).render("a.md.j2")
+
+
+def test_a_missing_prompt_is_one_sentence_that_names_the_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"a\.md\.j2"):
+        Prompts(tmp_path).render("a.md.j2")
