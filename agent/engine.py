@@ -33,10 +33,10 @@ from agent import errors, loop, notify
 from agent.errors import AgentError, LimitReached, Permanent
 from agent.events import emit
 from agent.llm.model import Model
-from agent.loop import Limits, Progress
+from agent.loop import Limits, Progress, Version
 from agent.publish.git import Repositories
 from agent.publish.publisher import Commit, Publisher, Site, publish
-from agent.records import Build, Json, Publication, Reply, Review, Task, ToolCall, ToolResult
+from agent.records import FINAL_STATES, Build, Json, Publication, Reply, Review, Task, ToolCall, ToolResult
 from agent.review.report import report
 from agent.store import NotificationState, Store
 from agent.tools.toolbox import Batch
@@ -209,7 +209,14 @@ class Engine:
         await step("enter_build", partial(asyncio.to_thread, parts.store.update, task.id, stage="build"))
         start = await asyncio.to_thread(parts.workshop.load, job.files)
         prompt = await asyncio.to_thread(parts.workshop.messages, job)
-        return await loop.build(start, prompt, DurableHands(parts, task, job, attempt), parts.limits)
+        try:
+            return await loop.build(start, prompt, DurableHands(parts, task, job, attempt), parts.limits)
+        except dbos_error.DBOSException:
+            raise
+        except Exception as error:  # noqa: BLE001 - a fault of ours is no reason to publish nothing
+            emit("build.fault", error=f"{type(error).__name__}: {error}")
+            version = Version(start, Review())
+            return Progress(version, version, stopped_by="fault", error=f"internal error: {type(error).__name__}")
 
     async def _finish(self, task: Task, job: Job, site: Site, progress: Progress) -> tuple[Workspace, Build]:
         """What will be published is stored before anything is."""
@@ -389,11 +396,11 @@ class Remote:
 
     def cancel(self, task_id: str) -> bool:
         """Whether the task was unfinished; it stops before its next step. Raises KeyError."""
-        attempt = self._store.view(task_id).attempt
-        if not self._store.cancel(task_id):
+        view = self._store.view(task_id)
+        if view.state in FINAL_STATES:
             return False
-        self._client.cancel_workflow(f"{task_id}.{attempt}")
-        return True
+        self._client.cancel_workflow(f"{task_id}.{view.attempt}")
+        return self._store.cancel(task_id)
 
     def close(self) -> None:
         self._client.destroy()

@@ -144,7 +144,7 @@ class Review(Record):
         return -own, -len(self.failures), sum(f.verdict == "pass" for f in self.findings)
 
 
-StoppedBy = Literal["passed", "stalled", "turns", "tokens", "usd", "deadline", "model", "silent"]
+StoppedBy = Literal["passed", "stalled", "turns", "tokens", "usd", "deadline", "model", "silent", "fault"]
 
 
 class Build(Record):
