@@ -17,7 +17,7 @@ POLL_S = 0.1
 PATIENCE_S = 5.0
 MAX_PATIENCE_S = 30.0
 HOPELESS_S = 1.0
-AGAIN_AFTER_S = 0.25
+AGAIN_AFTER_S = 0.15
 LATE_S = 1.0
 
 _WITHIN = re.compile(r"\bwithin\s+(\d{1,3})\s*(?:s|sec|secs|seconds?)\b", re.I)
@@ -70,7 +70,7 @@ async def run_checks(
 def patience_s(brief: str, check: Check) -> float:
     """How long a check may take to become true."""
     named = [float(n) for text in (brief, check.text) for n in _WITHIN.findall(text)]
-    return min(max([PATIENCE_S, *named]), MAX_PATIENCE_S)
+    return min(max(named, default=PATIENCE_S), MAX_PATIENCE_S)
 
 
 def truthy(value: Any) -> bool:
