@@ -21,7 +21,7 @@ INSTALL := $(if $(UV),$(UV) pip install --quiet --python $(PY),$(PY) -m pip inst
 .PHONY: all demo serve check test lock clean
 all: check test
 
-demo: $(MADE)/runtime
+demo: $(MADE)/runtime $(MADE)/chromium
 	@$(PY) main.py demo $(if $(ONCE),--once) $(if $(JSON),--json) $(if $(LIVE),--live) $(if $(PORT),--port $(PORT))
 
 serve: $(MADE)/runtime
@@ -34,7 +34,7 @@ check: $(MADE)/dev
 	.venv/bin/lint-imports
 	$(PY) -m pytest tests/test_project.py -k lock
 
-test: $(MADE)/dev
+test: $(MADE)/dev $(MADE)/chromium
 	$(PY) -m pytest -n 3 --dist worksteal $(ARGS)
 
 COMPILE = $(or $(UV),.venv/bin/uv) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
@@ -55,6 +55,11 @@ $(MADE):
 	@rm -rf .venv
 	@$(if $(UV),$(UV) venv --quiet --python $(PYTHON),$(PYTHON) -m venv) .venv >&2
 	@mkdir $@
+
+# Without one the pages are only read: a machine that can have none still gets its demo and its tests.
+$(MADE)/chromium: | $(MADE)/runtime
+	@deploy/install-chromium $(PY) >&2 || echo "There is no Chromium: pages are read, not run." >&2
+	@touch $@
 
 $(MADE)/runtime: | $(MADE)
 	@$(INSTALL) --require-hashes -r requirements.txt >&2

@@ -11,6 +11,7 @@
 #     "jinja2>=3.1.6",
 #     "litellm>=1.105.3,<1.110,!=1.106.*,!=1.107.*",
 #     "openpyxl>=3.1.5",
+#     "playwright>=1.55",
 #     "prometheus-client>=0.23",
 #     "psycopg[binary]>=3.2",
 #     "pydantic>=2.11",

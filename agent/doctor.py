@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import closing
+from contextlib import aclosing, closing
 from dataclasses import dataclass
 from tempfile import TemporaryFile
 from urllib.parse import urlsplit
@@ -17,6 +17,7 @@ from agent.errors import AgentError, ConfigError
 from agent.llm.choice import NO_MODEL, ModelChoice, choose_models, open_model
 from agent.prompts import Prompts
 from agent.publish.git import Repositories
+from agent.review.browser import Browser
 from agent.service import open_publisher
 from agent.settings import MIN_SECRET_CHARS, Settings
 from agent.show import mark, plain
@@ -109,6 +110,16 @@ async def answer(settings: Settings) -> str:
     reply = await asked.complete([{"role": "user", "content": QUESTION}], [], timeout_s=ANSWER_S)
     tokens = reply.usage.prompt_tokens + reply.usage.completion_tokens
     return f"{reply.model} said {reply.text[:40]!r} after {time.monotonic() - began:.1f} s, {tokens} tokens"
+
+
+async def browser(settings: Settings) -> str:
+    if settings.browser == "off":
+        return "off: pages are read, not run"
+    async with aclosing(Browser(settings.browser)) as chromium:
+        level = await chromium.start()
+    if level.startswith("no sandbox"):
+        raise ConfigError(f"{level}: allow user namespaces here, or run the service as a user of its own")
+    return level
 
 
 async def data_dir(settings: Settings) -> str:
@@ -218,6 +229,7 @@ def _is_public(settings: Settings) -> bool:
 LOOKS: dict[str, Look] = {
     "SECRET": secret,
     "model": model,
+    "BROWSER": browser,
     "DATA_DIR": data_dir,
     "database": database,
     "PORT": port,

@@ -224,7 +224,13 @@ class Engine:
 
         async def finish() -> Json:
             whole, build = await self._parts.workshop.finish(task, job, site, progress)
-            details = {"models": build.models, "turns": build.turns, "prompts_sha256": build.prompts_sha256}
+            details = {
+                "models": build.models,
+                "turns": build.turns,
+                "prompts_sha256": build.prompts_sha256,
+                "browser": build.review.browser,
+                "screenshots": build.screenshots,
+            }
             await asyncio.to_thread(store.put_blobs, whole.values())
             await asyncio.to_thread(
                 store.update,

@@ -11,6 +11,7 @@ import ipaddress
 import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
+from dataclasses import dataclass
 from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 
@@ -46,6 +47,15 @@ Resolve = Callable[[str, int], Awaitable[list[str]]]
 
 class Blocked(AgentError):
     """The guard does not let this address, or this answer, through; the message names the host and the reason."""
+
+
+@dataclass(frozen=True)
+class Resource:
+    """What an address serves, and the two headers that decide what a page may do with it."""
+
+    body: bytes
+    media_type: str = ""
+    allow_origin: str = ""
 
 
 def client(
@@ -86,7 +96,19 @@ async def get_bytes(
     allowed_hosts: Collection[str] | None = None,
     max_redirects: int = 5,
 ) -> bytes:
-    """What an https address serves, byte for byte. Raises Blocked, also past `max_bytes`; httpx.HTTPError.
+    """What an https address serves, byte for byte. Raises as `get`."""
+    return (await get(http, url, max_bytes=max_bytes, allowed_hosts=allowed_hosts, max_redirects=max_redirects)).body
+
+
+async def get(
+    http: httpx.AsyncClient,
+    url: str,
+    *,
+    max_bytes: int,
+    allowed_hosts: Collection[str] | None = None,
+    max_redirects: int = 5,
+) -> Resource:
+    """What an https address serves. Raises Blocked, also past `max_bytes`; httpx.HTTPError, also for an error status.
 
     `allowed_hosts` holds for redirects too.
     """
@@ -96,7 +118,11 @@ async def get_bytes(
         response = await _follow(http, request, check, max_redirects)
         async with contextlib.aclosing(response):
             response.raise_for_status()
-            return await _read(response, max_bytes)
+            return Resource(
+                body=await _read(response, max_bytes),
+                media_type=response.headers.get("Content-Type", ""),
+                allow_origin=response.headers.get("Access-Control-Allow-Origin", ""),
+            )
 
 
 def hosts_in(text: str) -> frozenset[str]:

@@ -127,6 +127,8 @@ class Review(Record):
     """All findings on one workspace."""
 
     findings: tuple[Finding, ...] = ()
+    browser: str = ""  # how far the page was locked in when it was run, or why nothing was run
+    snapshot: str = ""  # what a screen reader finds in the page, when a check of its content failed
 
     @property
     def failures(self) -> tuple[Finding, ...]:
@@ -158,6 +160,7 @@ class Build(Record):
     error: str = ""  # why the model could not go on, when stopped_by is model
     models: tuple[str, ...] = ()  # who answered, in order of first use
     prompts_sha256: str = ""  # of the prompt files that were used
+    screenshots: dict[str, str] = {}  # file name → blob
 
 
 class Publication(Record):

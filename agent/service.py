@@ -5,7 +5,7 @@ import json
 import secrets
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Literal
 from uuid import uuid4
@@ -24,6 +24,9 @@ from agent.publish.local import LocalPublisher
 from agent.publish.publisher import Publisher
 from agent.publish.sites import sites_app
 from agent.records import Record, Task
+from agent.review.browser import Browser
+from agent.review.live import LiveReview
+from agent.review.sources import FETCH_S, Fetcher
 from agent.settings import Settings
 from agent.store import Store
 from agent.workshop import Workshop
@@ -39,12 +42,18 @@ class Accepted(Record):
 class Service:
     """Takes tasks and says how it is; the work itself is done by the engine."""
 
-    def __init__(self, settings: Settings, parts: Parts, engine: Engine, sites: ASGIApp) -> None:
+    def __init__(self, settings: Settings, parts: Parts, engine: Engine, sites: ASGIApp, browser: Browser) -> None:
         self.settings = settings
         self.store = parts.store
         self.sites = sites
         self._parts = parts
         self._engine = engine
+        self._browser = browser
+
+    @property
+    def browser(self) -> str:
+        """How far pages are locked in when they are run, or why they are not."""
+        return self._browser.status
 
     async def accept(self, body: bytes) -> Accepted:
         """Stores the task and queues it, once for each identity. Raises BadRequest; then nothing was stored."""
@@ -99,11 +108,20 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
     with locked(settings.data_dir):
         store = await asyncio.to_thread(Store, settings.database)
         repositories = Repositories(settings.data_dir / "repositories")
+        browser = Browser(settings.browser)
         async with (
             net.client(allow_private=settings.allow_private_callbacks) as http,
             net.client(allow_private=True) as loopback,
+            net.client(timeout_s=FETCH_S) as web,
+            aclosing(browser),
         ):
-            parts = assemble(settings, store, repositories, http, loopback)
+            review = LiveReview(
+                browser,
+                Fetcher(web, settings.data_dir / "cache"),
+                owner=settings.github_owner or "owner",
+                secrets=settings.secret_values,
+            )
+            parts = assemble(settings, store, repositories, http, loopback, review)
             engine = Engine(
                 parts,
                 database=settings.database,
@@ -112,14 +130,19 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
             )
             await engine.launch()
             try:
-                yield Service(settings, parts, engine, sites_app(repositories))
+                yield Service(settings, parts, engine, sites_app(repositories), browser)
             finally:
                 await engine.close()
                 store.close()
 
 
 def assemble(
-    settings: Settings, store: Store, repositories: Repositories, http: httpx.AsyncClient, loopback: httpx.AsyncClient
+    settings: Settings,
+    store: Store,
+    repositories: Repositories,
+    http: httpx.AsyncClient,
+    loopback: httpx.AsyncClient,
+    review: LiveReview,
 ) -> Parts:
     """Every part of the service, wired; nothing is started."""
     publisher = open_publisher(settings, repositories, loopback)
@@ -128,7 +151,7 @@ def assemble(
         repositories,
         http,
         prompts_dir=settings.prompts_dir,
-        secrets=settings.secret_values,
+        review=review,
         reserve_s=publisher.reserve_s,
     )
     return Parts(

@@ -69,6 +69,8 @@ class Status(_Part):
     publication: Publication | None
     notification: NotificationPart
     usage: UsagePart
+    browser: str = ""
+    screenshots: tuple[str, ...] = ()
     stopped_by: str | None
     error: str | None
 
@@ -137,6 +139,8 @@ def line(status: Status) -> str:
     words = [status.stage if not status.ended else status.state]
     if status.checks:
         words.append(f"{status.count('pass')} of {len(status.checks)} checks pass")
+        if status.usage.model_calls and not status.ended:
+            words += [f"check {c.id} fails: {c.evidence[:160]}" for c in status.checks if c.verdict == "fail"][:1]
     return plain(" · ".join((*words, _consumption(status.usage), *filter(None, [status.error]))))
 
 
@@ -171,6 +175,10 @@ def _named_facts(status: Status, now: float) -> Iterator[tuple[str, str | Text]]
     yield "call back", _notification(status.notification)
     yield "usage", _consumption(status.usage) + ", " + _cost(status.usage.cost_usd)
     yield "stages", _stages(status)
+    if status.browser:
+        yield "browser", status.browser
+    if status.screenshots:
+        yield "pictures", ", ".join(status.screenshots)
     if status.stopped_by:
         yield "stopped by", status.stopped_by
     if status.error:

@@ -15,9 +15,9 @@ from agent.prompts import TEMPLATES, Prompts
 from agent.publish.git import Repositories
 from agent.publish.publisher import Site
 from agent.records import Build, Json, Record, Review, Task, ToolCall
+from agent.review.live import LiveReview
 from agent.review.report import report
 from agent.review.repository import workflows_allowed
-from agent.review.review import review
 from agent.review.syntax import broken
 from agent.skeleton import finished, foundation
 from agent.store import Store
@@ -53,14 +53,14 @@ class Workshop:
         http: httpx.AsyncClient,
         *,
         prompts_dir: Path,
-        secrets: Sequence[str],
+        review: LiveReview,
         reserve_s: float,
     ) -> None:
         self._store = store
         self._repositories = repositories
         self._http = http
         self._prompts_dir = prompts_dir
-        self._secrets = secrets
+        self._review = review
         self._reserve_s = reserve_s
         self._templates = Prompts(TEMPLATES)
         self.schemas = toolbox.schemas()
@@ -170,7 +170,7 @@ class Workshop:
         return fetch if hosts else None
 
     async def review(self, task: Task, attachments: Mapping[str, bytes], workspace: Workspace) -> Review:
-        return await asyncio.to_thread(review, task, workspace, attachments, secrets=self._secrets)
+        return await self._review.review(task, workspace, attachments)
 
     # -- after the loop ----------------------------------------------------------------------------------------------
 
@@ -185,15 +185,19 @@ class Workshop:
             reason=progress.error or f"the build stopped early ({progress.stopped_by})",
             templates=self._templates,
         )
+        best = progress.best
+        screenshots = await self._review.screenshots(task, whole)
+        await asyncio.to_thread(self._store.put_blobs, screenshots.values())
         build = Build(
             files=whole.manifest,
-            review=await self.review(task, attachments, whole),
+            review=best.review if whole == best.workspace else await self.review(task, attachments, whole),
             usage=progress.usage,
             turns=progress.turns,
             stopped_by=progress.stopped_by or "passed",
             error=progress.error,
             models=progress.models,
             prompts_sha256=job.prompts_sha256,
+            screenshots={name: sha256(shot) for name, shot in screenshots.items()},
         )
         return whole, build
 

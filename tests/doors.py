@@ -17,6 +17,7 @@ from agent.records import Attempt, Check, Finding, Publication, Skipped, Task, U
 from agent.settings import Settings
 from agent.store import Store
 from agent.web.app import doors
+from agent.workspace import sha256
 
 TASK_ID = "5a" * 16
 EMAIL = "ferry@canary.example"
@@ -46,6 +47,7 @@ class StandIn:
 
     settings: Settings
     store: Store
+    browser: str = "off"
     sites: ASGIApp = field(default_factory=lambda: PlainTextResponse("a site"))
     reasons: tuple[str, ...] = ()
     refusal: Exception | None = None
@@ -121,11 +123,16 @@ def task(task_id: str = TASK_ID, **changes: Any) -> Task:
     return Task(**{**values, **changes})
 
 
+SCREENSHOT = b"\x89PNG of a harbour"
+
+
 def add_finished(store: Store, done: Task) -> None:
     """A task that was built, reviewed and published; its one call back failed."""
     store.add_task(done, [])
     store.update(done.id, state="running", stage="build")
     usage = Usage(model_calls=2, prompt_tokens=1_200, completion_tokens=34, cached_tokens=1_000, cost_usd=0.0125)
-    store.update(done.id, findings=FINDINGS, usage=usage, stopped_by="passed")
+    store.put_blobs([SCREENSHOT])
+    details = {"browser": "sandbox, network namespace", "screenshots": {"phone.png": sha256(SCREENSHOT)}}
+    store.update(done.id, findings=FINDINGS, usage=usage, details=details, stopped_by="passed")
     store.update(done.id, state="done", stage="done", publication=PUBLICATION, notification="{}")
     store.add_delivery(done.id, f"{done.id}.1", ATTEMPT, "pending")

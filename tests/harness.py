@@ -195,6 +195,7 @@ def settings(data_dir: Path, **changes: Any) -> Settings:
         "llm_api_key": "canary-model-key",
         "llm_base_url": "http://127.0.0.1:1/v1",
         "publisher": "local",
+        "browser": "off",
         "database_url": None,
     }
     return Settings(**{**values, **changes})

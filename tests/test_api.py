@@ -26,7 +26,20 @@ from agent.settings import Settings
 from agent.web.app import App, create_app, doors
 from agent.web.body import read_body
 from agent.web.servers import listen, served
-from tests.doors import EMAIL, NONCE, PUBLICATION, TASK_ID, StandIn, add_finished, ask, client, refused, stand_in, task
+from tests.doors import (
+    EMAIL,
+    NONCE,
+    PUBLICATION,
+    SCREENSHOT,
+    TASK_ID,
+    StandIn,
+    add_finished,
+    ask,
+    client,
+    refused,
+    stand_in,
+    task,
+)
 
 ROOT = Path(__file__).parent.parent
 LIMIT_BYTES = 1_000
@@ -196,6 +209,8 @@ def test_the_record_of_a_finished_task_has_the_fields_of_the_contract_in_their_o
             "cost_usd": 0.0125,
             "seconds": {"queued": 0.0, "build": 0.0},
         },
+        "browser": "sandbox, network namespace",
+        "screenshots": [f"/tasks/{TASK_ID}/screenshots/phone.png"],
         "stopped_by": "passed",
         "error": None,
     }
@@ -278,9 +293,18 @@ def test_events_arrive_while_the_task_runs_and_the_stream_ends_with_it(service: 
 # -- health and figures ------------------------------------------------------------------------------------------------
 
 
+def test_a_screenshot_needs_the_id_of_its_task_alone_and_has_a_name(service: StandIn) -> None:
+    add_finished(service.store, task())
+    answer = ask(service, f"/tasks/{TASK_ID}/screenshots/phone.png")
+    assert (answer.status_code, answer.content) == (200, SCREENSHOT)
+    assert answer.headers["content-type"] == "image/png"
+    assert ask(service, f"/tasks/{TASK_ID}/screenshots/tablet.png").status_code == 404
+    assert ask(service, f"/tasks/{'0' * 32}/screenshots/phone.png").status_code == 404
+
+
 def test_health_says_alive_and_ready_apart(service: StandIn) -> None:
     assert ask(service, "/healthz").json() == {"status": "ok"}
-    assert ask(service, "/readyz").json() == {"status": "ready"}
+    assert ask(service, "/readyz").json() == {"status": "ready", "browser": "off"}
     service.reasons = ("set LLM_MODEL and its key",)
     assert ask(service, "/healthz").status_code == 200
     answer = ask(service, "/readyz")

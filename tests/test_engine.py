@@ -12,6 +12,9 @@ from agent.engine import Engine
 from agent.intake import parse
 from agent.publish.git import Repositories
 from agent.records import FINAL_STATES, Json, Reply
+from agent.review.browser import Browser
+from agent.review.live import LiveReview
+from agent.review.sources import Recorded
 from agent.store import Store, TaskView
 from tests.harness import settings, task
 
@@ -28,8 +31,9 @@ class Broken:
 async def run(data_dir: Path) -> tuple[TaskView, dict[str, bytes]]:
     configured = settings(data_dir, sites_port=0)
     store, repositories = Store(configured.database), Repositories(data_dir / "repositories")
+    unseen = LiveReview(Browser("off"), Recorded({}))
     async with net.client(allow_private=True) as http:
-        parts = replace(service.assemble(configured, store, repositories, http, http), model=Broken())
+        parts = replace(service.assemble(configured, store, repositories, http, http, unseen), model=Broken())
         engine = Engine(parts, database=configured.database, executor_id="test", worker_tasks=1)
         await engine.launch()
         accepted, attachments = parse(

@@ -91,7 +91,8 @@ ROUNDS = (
         asks=(
             Ask({"js": 'document.title === "Port Alder ferries"'}, partial(grading.has_title, "Port Alder ferries")),
             Ask(
-                {"selector": "#total-passengers"}, partial(grading.shows, "total-passengers", str(sum(TOTALS.values())))
+                {"js": f'document.querySelector("#total-passengers").textContent === "{sum(TOTALS.values())}"'},
+                partial(grading.shows, "total-passengers", str(sum(TOTALS.values()))),
             ),
             Ask(
                 {"selector": "#busiest-route"},

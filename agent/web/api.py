@@ -46,6 +46,11 @@ class Service(Protocol):
     @property
     def sites(self) -> ASGIApp: ...
 
+    @property
+    def browser(self) -> str:
+        """How far pages are locked in when they are run, or why they are not."""
+        ...
+
     async def accept(self, body: bytes) -> Accepted:
         """The task is stored and queued. Raises BadRequest."""
         ...
@@ -67,6 +72,7 @@ class Api:
         router.add_api_route("/handle_task", self.handle_task, methods=["POST"])
         router.add_api_route("/tasks/{task_id}", self.task)
         router.add_api_route("/tasks/{task_id}/events", self.events)
+        router.add_api_route("/tasks/{task_id}/screenshots/{name}", self.screenshot)
         router.add_api_route("/healthz", self.healthz, methods=["GET", "HEAD"])
         router.add_api_route("/readyz", self.readyz, methods=["GET", "HEAD"])
         router.add_api_route("/metrics", self.metrics, dependencies=[Depends(operator)])
@@ -79,6 +85,13 @@ class Api:
 
     def task(self, task_id: str) -> JSONResponse:
         return JSONResponse(describe(find(self._store, task_id)))
+
+    def screenshot(self, task_id: str, name: str) -> Response:
+        """A picture of the published version; what a stored one shows never changes."""
+        digest = find(self._store, task_id).details.get("screenshots", {}).get(name)
+        if digest is None:
+            raise BadRequest(404, "there is no screenshot of this name")
+        return Response(self._store.get_blobs([digest])[digest], media_type="image/png")
 
     async def events(self, task_id: str, request: Request) -> Response:
         """Ends with the task. Nothing left to send is 204: the standard's word for "do not connect again"."""
@@ -98,7 +111,7 @@ class Api:
         reasons = await self._service.not_ready()
         if reasons:
             return JSONResponse({"status": "not ready", "reasons": list(reasons)}, status_code=503)
-        return JSONResponse({"status": "ready"})
+        return JSONResponse({"status": "ready", "browser": self._service.browser})
 
     def metrics(self) -> Response:
         return Response(exposition(self._store), media_type=CONTENT_TYPE)
@@ -154,6 +167,8 @@ def describe(view: TaskView) -> Json:
             "cost_usd": usage.cost_usd,
             "seconds": view.seconds,
         },
+        "browser": view.details.get("browser", ""),
+        "screenshots": [f"/tasks/{task.id}/screenshots/{name}" for name in view.details.get("screenshots", {})],
         "stopped_by": view.stopped_by,
         "error": view.error,
     }

@@ -47,7 +47,7 @@ class Dashboard:
         nonce = secrets.token_urlsafe(16)
         policy = (
             f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; connect-src 'self'; "
-            "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+            "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
         )
         html = self._templates.get_template(template).render(nonce=nonce, now=self._clock(), **variables)
         return HTMLResponse(html, headers={"Content-Security-Policy": policy})
