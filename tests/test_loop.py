@@ -94,7 +94,7 @@ def test_every_request_begins_with_the_one_before() -> None:
 
 def test_a_conversation_beyond_its_bound_loses_old_answers_once() -> None:
     class Chatty(Script):
-        def report(self, review: Review, previous: Review) -> str:
+        def report(self, review: Review, previous: Review | None) -> str:
             return f"{len(review.failures)} fail " + "z" * (MAX_CONVERSATION_CHARS // 3)
 
     script = Chatty([says("x" * left) for left in range(8, 0, -1)] + [says("good")])
