@@ -42,7 +42,9 @@ class Hands:
         return await gateway.complete(messages, SCHEMAS, timeout_s=600)
 
     async def act(self, held: workspace.Workspace, calls: Sequence[ToolCall], misses: Mapping[str, int]) -> Batch:
-        results = [ToolResult(call_id=call.id, text=getattr(self._tools, call.name)(**call.arguments)) for call in calls]
+        results = [
+            ToolResult(call_id=call.id, text=getattr(self._tools, call.name)(**call.arguments)) for call in calls
+        ]
         changed = held.put({path: text.encode() for path, text in self._tools.files.items()})
         # A revision each turn, so that a long script is no stall.
         return Batch(tuple(results), changed.put({"turn": str(self._reviews).encode()}), misses)

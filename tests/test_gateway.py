@@ -209,6 +209,15 @@ def test_a_cause_is_told_by_status_first(facts: tuple[int | None, str], expected
     assert cause(Fault(*facts)) == expected
 
 
+@pytest.mark.parametrize("size", [10, 2_000_000])
+def test_many_calls_and_a_huge_file_in_one_answer_are_all_read(size: int) -> None:
+    wanted = [("write_file", {"path": f"{n}.js", "content": "x" * (size if n == 0 else 1)}) for n in range(10)]
+    with provider([calls(*wanted)]) as server:
+        reply = ask(choice(server.url))
+    assert [(call.name, call.arguments) for call in reply.calls] == wanted
+    assert len({call.id for call in reply.calls}) == 10
+
+
 # -- a chain of models -------------------------------------------------------------------------------------------------
 
 
