@@ -15,7 +15,7 @@ The house, a floor a line; a module imports only from floors below its own:
     review                         verdicts with evidence on one workspace
     publish                        publisher (the steps) · git · local · sites
     tools                          one file a tool, and the toolbox that lists and calls them
-    llm                            model (protocol) · gateway (litellm) · choice · replay
+    llm                            model (protocol) · gateway (litellm) · text_protocol · choice · replay
     intake · prompts · store       request to task · the Jinja templates · the only SQL
     net · previews                 the guarded HTTP client · what a person would want to see of a file
     attachments · checks           `data:` URIs to bytes · the evaluators' checks in one form

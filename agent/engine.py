@@ -32,7 +32,7 @@ from dbos import error as dbos_error
 from agent import errors, loop, notify
 from agent.errors import AgentError, LimitReached, Permanent
 from agent.events import emit
-from agent.llm.model import Model
+from agent.llm.model import Escalation, Model
 from agent.loop import Limits, Progress, Version
 from agent.publish.git import Repositories
 from agent.publish.publisher import Commit, Publisher, Site, publish
@@ -297,11 +297,11 @@ class DurableHands:
         self._attempt = attempt
         self._best: tuple[int, int, int] | None = None
 
-    async def ask(self, messages: Sequence[Json]) -> Reply:
-        key = await step("model_call", partial(self._buy, messages))
+    async def ask(self, messages: Sequence[Json], escalation: Escalation) -> Reply:
+        key = await step("model_call", partial(self._buy, messages, escalation))
         return Reply.model_validate(await asyncio.to_thread(self._parts.store.answer, key))
 
-    async def _buy(self, messages: Sequence[Json]) -> str:
+    async def _buy(self, messages: Sequence[Json], escalation: Escalation) -> str:
         """The answer's key. It is stored first thing: a crash before this step's end does not buy it twice."""
         store, model = self._parts.store, self._parts.model
         key = sha256(json.dumps([self._task.id, self._attempt, len(messages)]).encode())
@@ -313,7 +313,8 @@ class DurableHands:
         if model is None:
             raise Permanent("no model is configured: set LLM_MODEL and its key")
         try:
-            reply = await model.complete(messages, self._parts.workshop.schemas, timeout_s=left_s)
+            schemas = self._parts.workshop.schemas
+            reply = await model.complete(messages, schemas, timeout_s=left_s, escalation=escalation)
         except errors.Transient:
             if self._parts.clock() >= self._parts.workshop.build_by(self._task) - 1:
                 raise LimitReached("deadline") from None

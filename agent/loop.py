@@ -6,22 +6,26 @@ whoever hands them over may make them durable.
 
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import inf
 from typing import Protocol
 
 from agent.errors import LimitReached, ModelError
+from agent.llm.history import chars, shortened
+from agent.llm.model import Escalation
 from agent.records import Json, Reply, Review, StoppedBy, ToolCall, Usage
 from agent.tools.toolbox import Batch
 from agent.workspace import Workspace
 
 STALLS_UNTIL_HINT = 2  # turns in a row that left as many failures as before
-STALLS_UNTIL_STOP = 4
-SILENCES_UNTIL_STOP = 2  # answers in a row without a tool call
+STALLS_UNTIL_STOP = 5  # the two turns before it are asked for with more reasoning, then of the next model
+SILENCES_UNTIL_STOP = 3  # answers in a row without a tool call
+MAX_CONVERSATION_CHARS = 160_000  # beyond it what earlier tool calls answered is left out, once
 
 
 class Hands(Protocol):
     """What the loop works with."""
 
-    def ask(self, messages: Sequence[Json]) -> Awaitable[Reply]:
+    def ask(self, messages: Sequence[Json], escalation: Escalation) -> Awaitable[Reply]:
         """The model's next turn. Raises LimitReached at the deadline, ModelError when no model answers."""
 
     def act(self, workspace: Workspace, calls: Sequence[ToolCall], misses: Mapping[str, int]) -> Awaitable[Batch]:
@@ -89,14 +93,14 @@ class Progress:
 
 
 async def build(start: Workspace, prompt: Sequence[Json], hands: Hands, limits: Limits) -> Progress:
-    """The best workspace reached from `start`. Each request to the model begins with the one before it."""
+    """The best workspace reached from `start`. Each request begins with the one before it (see `room`)."""
     version = Version(start, await hands.review(start))
     progress = Progress(best=version, latest=version)
-    messages = list(prompt)
+    messages, room = list(prompt), float(MAX_CONVERSATION_CHARS)
     while progress.stopped_by is None:
         try:
             limits.check(progress)
-            reply = await hands.ask(messages)
+            reply = await hands.ask(messages, escalation(progress))
         except LimitReached as limit:
             return replace(progress, stopped_by=str(limit))  # type: ignore[arg-type]
         except ModelError as error:
@@ -104,6 +108,9 @@ async def build(start: Workspace, prompt: Sequence[Json], hands: Hands, limits: 
         messages.append(reply.message)
         progress, answers = await turn(counted(progress, reply), reply, hands)
         messages.extend(answers)
+        room -= chars([reply.message, *answers])
+        if room < 0:  # once: what comes after it is cached by the providers anew
+            messages, room = shortened(messages), inf
     return progress
 
 
@@ -126,6 +133,11 @@ async def turn(progress: Progress, reply: Reply, hands: Hands) -> tuple[Progress
     # In the last tool answer rather than a message of its own: some providers refuse a user message after tool answers.
     answers[-1]["content"] = "\n\n".join([answers[-1]["content"], *notes])
     return progress, answers
+
+
+def escalation(progress: Progress) -> Escalation:
+    """After the hint: more reasoning, then the next model."""
+    return (0, 1, 2)[min(2, max(0, progress.stalls - STALLS_UNTIL_HINT))]
 
 
 def counted(progress: Progress, reply: Reply) -> Progress:

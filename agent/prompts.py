@@ -9,6 +9,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from agent.errors import ConfigError
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
+PROMPTS = Path(__file__).parent.parent / "prompts"
 
 
 class Prompts:

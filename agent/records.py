@@ -6,7 +6,7 @@ TaskRequest → Task → Workspace → Reply → Batch → Review → Build → 
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 Json = dict[str, Any]
 Verdict = Literal["pass", "fail", "unknown"]
@@ -70,20 +70,32 @@ class Usage(Record):
     """What model calls consumed. `cost_usd` is None as soon as one call's price is unknown."""
 
     model_calls: int = 0
+    failed_calls: int = 0  # requests that gave nothing usable; those that were charged all the same are model_calls too
     prompt_tokens: int = 0  # includes cached_tokens
     completion_tokens: int = 0
     cached_tokens: int = 0
     cost_usd: float | None = 0.0
+    by_model: dict[str, "Usage"] = Field(default_factory=dict)
+
+    def of(self, model: str) -> "Usage":
+        """The same, put down to one model."""
+        return self.model_copy(update={"by_model": {model: self}})
 
     def __add__(self, other: "Usage") -> "Usage":
         known = self.cost_usd is not None and other.cost_usd is not None
+        models = self.by_model | other.by_model
         return Usage(
             model_calls=self.model_calls + other.model_calls,
+            failed_calls=self.failed_calls + other.failed_calls,
             prompt_tokens=self.prompt_tokens + other.prompt_tokens,
             completion_tokens=self.completion_tokens + other.completion_tokens,
             cached_tokens=self.cached_tokens + other.cached_tokens,
             cost_usd=(self.cost_usd or 0.0) + (other.cost_usd or 0.0) if known else None,
+            by_model={m: self.by_model.get(m, NOTHING) + other.by_model.get(m, NOTHING) for m in models},
         )
+
+
+NOTHING = Usage()
 
 
 class ToolCall(Record):

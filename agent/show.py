@@ -51,6 +51,8 @@ class UsagePart(_Part):
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cost_usd: float | None = None
+    failed_calls: int = 0
+    by_model: dict[str, "UsagePart"] = {}
     seconds: dict[str, float] = {}
 
 
@@ -174,6 +176,10 @@ def _named_facts(status: Status, now: float) -> Iterator[tuple[str, str | Text]]
         yield "commit", f"{status.publication.commit_sha} ({'live' if status.publication.live else 'not seen live'})"
     yield "call back", _notification(status.notification)
     yield "usage", _consumption(status.usage) + ", " + _cost(status.usage.cost_usd)
+    for model, spent in status.usage.by_model.items():
+        yield "", f"{model}: {_consumption(spent)}, {_cost(spent.cost_usd)}"
+    if status.usage.failed_calls:
+        yield "failed calls", f"{status.usage.failed_calls}, retried or passed on"
     yield "stages", _stages(status)
     if status.browser:
         yield "browser", status.browser

@@ -10,6 +10,7 @@ from pathlib import Path
 from agent import net, service
 from agent.engine import Engine
 from agent.intake import parse
+from agent.llm.model import Escalation
 from agent.publish.git import Repositories
 from agent.records import FINAL_STATES, Json, Reply
 from agent.review.browser import Browser
@@ -24,7 +25,9 @@ class Broken:
 
     name = "broken"
 
-    async def complete(self, messages: Sequence[Json], tools: Sequence[Json], *, timeout_s: float) -> Reply:
+    async def complete(
+        self, messages: Sequence[Json], tools: Sequence[Json], *, timeout_s: float, escalation: Escalation = 0
+    ) -> Reply:
         raise ZeroDivisionError("nobody thought of this")
 
 

@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from agent.errors import ModelError, Permanent, Transient
 from agent.llm.faults import Cause, Fault, cause
 from agent.llm.gateway import Gateway
+from agent.llm.model import Escalation
 from agent.llm.providers import PREFIXES, PROVIDERS, ModelChoice, provider_of
 from agent.records import Json, Reply, ToolCall
 from tests.provider import Answer, calls, chat, completion, cut, fault, hang, provider, says
@@ -165,6 +166,16 @@ def test_what_an_unusable_answer_cost_is_counted() -> None:
     with provider([chat([]), says("ok")]) as server:
         usage = ask(choice(server.url)).usage
     assert (usage.model_calls, usage.prompt_tokens, usage.completion_tokens) == (2, 200, 20)
+    assert (usage.failed_calls, usage.by_model["openai/test"].failed_calls) == (1, 1)
+
+
+def test_usage_is_put_down_to_each_model() -> None:
+    with provider([fault(401, "no")]) as first, provider([says("ok")]) as second:
+        usage = ask(choice(first.url, "openai/a"), choice(second.url, "openai/b")).usage
+    assert {name: (one.model_calls, one.failed_calls) for name, one in usage.by_model.items()} == {
+        "openai/a": (0, 1),
+        "openai/b": (1, 0),
+    }
 
 
 CAUSES: dict[tuple[int | None, str], Cause] = {
@@ -196,6 +207,15 @@ CAUSES: dict[tuple[int | None, str], Cause] = {
 @pytest.mark.parametrize(("facts", "expected"), CAUSES.items(), ids=str)
 def test_a_cause_is_told_by_status_first(facts: tuple[int | None, str], expected: Cause) -> None:
     assert cause(Fault(*facts)) == expected
+
+
+@pytest.mark.parametrize("size", [10, 2_000_000])
+def test_many_calls_and_a_huge_file_in_one_answer_are_all_read(size: int) -> None:
+    wanted = [("write_file", {"path": f"{n}.js", "content": "x" * (size if n == 0 else 1)}) for n in range(10)]
+    with provider([calls(*wanted)]) as server:
+        reply = ask(choice(server.url))
+    assert [(call.name, call.arguments) for call in reply.calls] == wanted
+    assert len({call.id for call in reply.calls}) == 10
 
 
 # -- a chain of models -------------------------------------------------------------------------------------------------
@@ -316,6 +336,59 @@ def test_an_answer_is_bounded_where_the_bound_is_known_to_be_allowed(name: str, 
 def test_a_local_server_needs_no_key() -> None:
     with provider([says("ok")]) as server:
         assert ask(ModelChoice(name="openai/local", base_url=server.url)).text == "ok"
+
+
+@pytest.mark.parametrize("name", ["anthropic/claude-sonnet-4-5", "openrouter/anthropic/claude-sonnet-4.5"])
+def test_a_claude_is_told_where_its_cache_may_end_and_nothing_else_changes(name: str) -> None:
+    call_made = {"id": "c", "type": "function", "function": {"name": "run_check", "arguments": "{}"}}
+    messages: list[Json] = [{"role": "system", "content": "S"}, *HELLO]
+    turn: list[Json] = [
+        {"role": "assistant", "tool_calls": [call_made]},
+        {"role": "tool", "tool_call_id": "c", "content": "fine"},
+    ]
+    with provider([fault(401, "no")] * 2) as server:
+        for asked in (messages, messages + turn):
+            with pytest.raises(Permanent):
+                ask(choice(server.url, name), messages=asked)
+    first, second = (request.body for request in server.requests)
+    assert json.dumps(first).count('"cache_control"') == 2
+    assert json.dumps(second).count('"cache_control"') == 3
+    assert json.dumps(second["messages"][-1]).count('"cache_control"') == 1
+    first, second = unmarked(first), unmarked(second)
+    assert second["messages"][: len(first["messages"])] == first["messages"]
+    assert [first[key] for key in ("tools", *("system",) * ("system" in first))] == [
+        second[key] for key in ("tools", *("system",) * ("system" in second))
+    ]
+
+
+def unmarked(value: Any) -> Any:
+    """Without cache marks, a lone part of text as a text: the provider reads both alike."""
+    if isinstance(value, list):
+        texts = [part.get("text") for part in value if isinstance(part, dict) and part.get("type") == "text"]
+        return texts[0] if len(value) == len(texts) == 1 else [unmarked(item) for item in value]
+    if isinstance(value, dict):
+        return {key: unmarked(item) for key, item in value.items() if key != "cache_control"}
+    return value
+
+
+def test_no_other_model_sees_a_cache_mark() -> None:
+    with provider([says("ok")]) as server:
+        ask(choice(server.url, "openai/claude-at-home"))
+    assert "cache_control" not in json.dumps(server.requests[0].body)
+
+
+def test_a_stuck_task_is_thought_about_harder_and_then_by_the_next_model() -> None:
+    def asked(escalation: Escalation, script: Sequence[Answer]) -> tuple[str, list[object]]:
+        with provider(script) as first, provider([says("ok")]) as second:
+            chain = [choice(first.url, "openai/gpt-5-mini"), choice(second.url, "openai/gpt-5")]
+            reply = asyncio.run(Gateway(chain).complete(HELLO, TOOLS, timeout_s=20, escalation=escalation))
+            requests = [*first.requests, *second.requests]
+        return reply.model, [request.body.get("reasoning_effort") for request in requests]
+
+    assert asked(0, [says("ok")]) == ("openai/gpt-5-mini", [None])
+    assert asked(1, [says("ok")]) == ("openai/gpt-5-mini", ["high"])
+    assert asked(1, [fault(400, "no effort with tools"), says("ok")]) == ("openai/gpt-5-mini", ["high", None])
+    assert asked(2, []) == ("openai/gpt-5", ["high"])
 
 
 # -- what it costs -----------------------------------------------------------------------------------------------------

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from agent.errors import LimitReached, Permanent
-from agent.loop import SILENCES_UNTIL_STOP, STALLS_UNTIL_STOP, Limits, Progress, build
+from agent.llm.model import Escalation
+from agent.loop import MAX_CONVERSATION_CHARS, SILENCES_UNTIL_STOP, STALLS_UNTIL_STOP, Limits, Progress, build
 from agent.records import Finding, Json, Reply, Review, ToolCall, ToolResult, Usage
 from agent.tools.toolbox import Batch
 from agent.workspace import Workspace
@@ -31,9 +32,11 @@ class Script:
     replies: Sequence[Reply | Exception]
     origin: str = "check"
     requests: list[list[Json]] = field(default_factory=list)
+    escalations: list[Escalation] = field(default_factory=list)
 
-    async def ask(self, messages: Sequence[Json]) -> Reply:
+    async def ask(self, messages: Sequence[Json], escalation: Escalation) -> Reply:
         self.requests.append(list(messages))
+        self.escalations.append(escalation)
         reply = self.replies[min(len(self.requests), len(self.replies)) - 1]
         if isinstance(reply, Exception):
             raise reply
@@ -89,6 +92,19 @@ def test_every_request_begins_with_the_one_before() -> None:
         assert later[: len(earlier)] == earlier
 
 
+def test_a_conversation_beyond_its_bound_loses_old_answers_once() -> None:
+    class Chatty(Script):
+        def report(self, review: Review, previous: Review | None) -> str:
+            return f"{len(review.failures)} fail " + "z" * (MAX_CONVERSATION_CHARS // 3)
+
+    script = Chatty([says("x" * left) for left in range(8, 0, -1)] + [says("good")])
+    run(script)
+    pairs = list(zip(script.requests, script.requests[1:], strict=False))
+    assert [later[: len(earlier)] == earlier for earlier, later in pairs].count(False) == 1
+    assert len(str(script.requests[-1])) < len(pairs) * MAX_CONVERSATION_CHARS // 3
+    assert len({len(str(request[3]["content"])) for request in script.requests[1:]}) == 2
+
+
 def test_the_report_comes_with_the_last_tool_answer() -> None:
     script = Script([says("xx"), says("good")])
     run(script)
@@ -115,6 +131,7 @@ def test_no_progress_gives_a_hint_and_then_stops(again: str) -> None:
     progress = run(script)
     assert (progress.stopped_by, progress.turns) == ("stalled", 1 + STALLS_UNTIL_STOP)
     assert sum("<stalled>" in str(message["content"]) for message in script.requests[-1]) == 1
+    assert script.escalations == [0, 0, 0, 0, 1, 2][-len(script.escalations) :]
 
 
 def test_checks_of_an_earlier_round_alone_do_not_keep_the_loop_going() -> None:

@@ -18,6 +18,7 @@ from agent.llm.providers import (
 )
 from agent.llm.providers import ModelChoice as ModelChoice
 from agent.llm.replay import ReplayModel
+from agent.prompts import Prompts
 from agent.settings import Settings
 
 _KEY_VARIABLES = ", ".join([*(provider.key_variable for provider in PROVIDERS), AIPIPE_VARIABLE])
@@ -29,7 +30,7 @@ def open_model(settings: Settings) -> Model | None:
     choices = choose_models(settings)
     if choices and choices[0].provider == REPLAY:
         return ReplayModel(Path(choices[0].name.removeprefix(f"{REPLAY}/")))
-    return Gateway(choices) if choices else None
+    return Gateway(choices, prompts=Prompts(settings.prompts_dir)) if choices else None
 
 
 def choose_models(settings: Settings) -> tuple[ModelChoice, ...]:
@@ -41,6 +42,7 @@ def choose_models(settings: Settings) -> tuple[ModelChoice, ...]:
     names = [_full_name(name.strip(), settings) for name in names]
     leader = provider_of(names[0])
     choices = [_choice(name, settings, overrides=provider_of(name) == leader) for name in names]
+    choices = [choice.model_copy(update={"tool_mode": settings.llm_tool_mode}) for choice in choices]
     fallbacks = [choice.model_copy(update={"name_variable": "LLM_FALLBACK_MODELS"}) for choice in choices[1:]]
     return () if all(choice.lacks_key for choice in choices) else (choices[0], *fallbacks)
 

@@ -11,6 +11,7 @@ Cause = Literal[
     "passing",  # nobody: the same call may succeed later
     "unreadable",  # something answered, but not as a model does: a passing fault, or a wrong address
     "mistake",  # the model: its tool call was malformed, and its provider refused it
+    "tools",  # nobody: a model without tool calls can be asked in text
     "no_key",  # the rest is the operator's
     "key",
     "forbidden",
@@ -35,6 +36,17 @@ class Fault:
 
 _QUOTA = ("insufficient_quota", "billing_hard_limit", "billing_not_active", "credit balance is too low")
 _MISTAKE = ("tool_use_failed", "failed_generation")
+_TOOLS = (
+    "support tool",
+    "tools are not supported",
+    "tools is not supported",
+    "tool use is not supported",
+    "tool calling is not supported",
+    "support function call",
+    "function calling is not",
+    "enable-auto-tool-choice",
+    "requires --jinja",
+)
 _CONTEXT = ("ContextWindowExceededError", "context_length_exceeded", "maximum context length")
 _NAME = ("LLM Provider NOT provided", "model_not_found", "not a valid model")
 _NO_KEY = ("Missing credentials", "Missing Gemini API key", "Missing Anthropic API Key")
@@ -53,6 +65,7 @@ _ANY = ("",)
 # The first rule whose status and one of whose words fit decides.
 _RULES: tuple[tuple[Container[int | None], tuple[str, ...], Cause], ...] = (
     (range(400, 500), _QUOTA, "quota"),
+    (range(400, 600), _TOOLS, "tools"),
     ((402,), _ANY, "quota"),
     ((401,), _ANY, "key"),
     ((403,), _ANY, "forbidden"),
@@ -72,6 +85,7 @@ _SENTENCES: dict[Cause, str] = {
     "passing": "{model} cannot answer at the moment: {detail}",
     "unreadable": "what answers for {model} is no model: check {address} ({detail})",
     "mistake": "{model} made a malformed tool call: {detail}",
+    "tools": "{model} takes no tools: set LLM_TOOL_MODE to text or auto ({detail})",
     "no_key": "{model} has no key: set {key}",
     "key": "{model} refuses the key: check {key}",  # without the provider's words: they may quote the key
     "forbidden": "{model} may not be used with this key: check {key} ({detail})",
@@ -84,8 +98,9 @@ _SENTENCES: dict[Cause, str] = {
 
 def cause(fault: Fault) -> Cause:
     """By status first; the words decide where one status means several things."""
+    text = fault.text.lower()
     for statuses, words, found in _RULES:
-        if fault.status in statuses and any(word in fault.text for word in words):
+        if fault.status in statuses and any(word.lower() in text for word in words):
             return found
     return "unreadable"
 

@@ -1,7 +1,7 @@
 """The only door to litellm: the first configured model that can answers.
 
 Here are the order of the models, the waits and the clock. `history` prepares what is sent, `reading` takes what comes
-back, `faults` sorts what goes wrong.
+back, `faults` sorts what goes wrong, `text_protocol` stands in for tool calls where there are none.
 """
 
 import asyncio
@@ -12,22 +12,25 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agent.errors import ModelError, Permanent, Transient
 from agent.events import Redactor, emit
+from agent.llm import text_protocol
 from agent.llm.faults import Fault, cause, sentence
 from agent.llm.history import outgoing
-from agent.llm.model import Model
+from agent.llm.model import Escalation, Model
 from agent.llm.providers import ModelChoice
-from agent.llm.reading import read_reply
+from agent.llm.reading import SPOKEN, read_reply
+from agent.prompts import PROMPTS, Prompts
 from agent.records import Json, Reply, Usage
 
 MAX_OUTPUT_TOKENS = 32_000
 COUNTED_AHEAD = ("cerebras", "groq")  # they take the whole bound off a minute's allowance, and refuse what exceeds it
 PATIENCE_S = 8.0  # a model that must wait longer is passed over while another can be asked
 MAX_BACKOFF_S = 30.0
+EFFORT = "high"  # of reasoning, for what did not work without
 UNREADABLE_TRIES = 3  # then it is no passing fault
 
 
@@ -38,10 +41,12 @@ class Gateway(Model):
         self,
         choices: Sequence[ModelChoice],
         *,
+        prompts: Prompts | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._choices = tuple(choices)
+        self._prompts = prompts or Prompts(PROMPTS)
         self._clock = clock
         self._sleep = sleep
         self._redactor = Redactor([key for key in map(_key, self._choices) if key])
@@ -56,10 +61,14 @@ class Gateway(Model):
         if self._litellm is None:
             self._litellm = await asyncio.to_thread(_import_litellm)
 
-    async def complete(self, messages: Sequence[Json], tools: Sequence[Json], *, timeout_s: float) -> Reply:
+    async def complete(
+        self, messages: Sequence[Json], tools: Sequence[Json], *, timeout_s: float, escalation: Escalation = 0
+    ) -> Reply:
         until = self._clock() + timeout_s
         await self.warm_up()
-        candidates = [_Candidate(choice, ready_at=self._clock()) for choice in self._choices]
+        question = _Question(messages, tools, EFFORT if escalation else None)
+        order = [*self._choices[1:], *self._choices[:1]] if escalation == 2 else self._choices
+        candidates = [_Candidate(choice, ready_at=self._clock()) for choice in order]
         while able := [candidate for candidate in candidates if candidate.ready_at < until]:
             candidate = _next(able, self._clock())
             if (wait_s := candidate.ready_at - self._clock()) > 0:
@@ -68,22 +77,39 @@ class Gateway(Model):
             try:
                 # A model that hangs must leave time for the next one.
                 share_s = left_s if len(able) == 1 else left_s / 2
-                reply = await self._ask(candidate.choice, messages, tools, timeout_s=share_s)
+                reply = await self._ask(candidate.choice, question, timeout_s=share_s)
             except ModelError as fault:
                 candidate.failed(fault, self._clock())
                 emit("model.fault", model=candidate.choice.name, error=str(fault), tries=candidate.tries)
             else:
-                spent = sum((candidate.spent for candidate in candidates), Usage())
-                return reply.model_copy(update={"usage": reply.usage + spent})
+                spent = (candidate.spent.of(candidate.choice.name) for candidate in candidates if candidate.tries)
+                return reply.model_copy(update={"usage": sum(spent, reply.usage.of(reply.model))})
         raise _verdict(candidates, timeout_s)
 
-    async def _ask(
-        self, choice: ModelChoice, messages: Sequence[Json], tools: Sequence[Json], *, timeout_s: float
-    ) -> Reply:
+    async def _ask(self, choice: ModelChoice, question: "_Question", *, timeout_s: float) -> Reply:
+        """One answer of one model, as calls or in text, whichever it can."""
+        messages, turn = question.messages, sum(message["role"] == "assistant" for message in question.messages)
+        may_be_text = bool(question.tools) and choice.tool_mode != "native"
+        if not (may_be_text and text_protocol.is_due(messages, choice)):
+            try:
+                reply = await self._exchange(choice, question, timeout_s=timeout_s)
+            except _NoTools:
+                if not may_be_text:
+                    raise
+            else:
+                fenced = may_be_text and not reply.calls and text_protocol.read(reply, turn, "fenced")
+                return fenced if fenced and fenced.calls else reply
+        instructions = self._prompts.render("text_protocol.md.j2", tools=[tool["function"] for tool in question.tools])
+        spoken = replace(question, messages=text_protocol.in_words(messages, instructions), tools=())
+        return text_protocol.read(await self._exchange(choice, spoken, timeout_s=timeout_s), turn)
+
+    async def _exchange(self, choice: ModelChoice, question: "_Question", *, timeout_s: float) -> Reply:
         """One request to one model. Raises Transient or Permanent, without the provider's exception in them."""
         if choice.lacks_key:
             raise Permanent(sentence("no_key", choice))
-        response = await self._request(choice, messages, tools, timeout_s=timeout_s)
+        response = await self._request(choice, question, timeout_s=timeout_s)
+        if isinstance(response, Fault) and cause(response) == "request" and question.effort:
+            return await self._exchange(choice, replace(question, effort=None), timeout_s=timeout_s)
         if isinstance(response, Fault):
             return self._answered_fault(response, choice)
         usage = _usage(response)
@@ -92,23 +118,22 @@ class Gateway(Model):
         first = response.choices[0]
         return read_reply(first.message.model_dump(exclude_none=True), first.finish_reason or "", usage, choice.name)
 
-    async def _request(
-        self, choice: ModelChoice, messages: Sequence[Json], tools: Sequence[Json], *, timeout_s: float
-    ) -> Any:
+    async def _request(self, choice: ModelChoice, question: "_Question", *, timeout_s: float) -> Any:
         """litellm's response, or a Fault. The exception itself, which may hold the key, ends here."""
         optional = {
             # A local server wants no key, but OpenAI's client wants one.
             "api_key": _key(choice) or (choice.base_url and "none"),
             "api_base": choice.base_url,
             # Copies, because for some providers litellm changes what it is given.
-            "tools": deepcopy(list(tools)),
+            "tools": deepcopy(list(question.tools)),
             "max_tokens": _max_tokens(choice, self._litellm.model_cost),
+            "reasoning_effort": question.effort,
         }
         try:
             async with asyncio.timeout(timeout_s):
                 return await self._litellm.acompletion(
                     model=choice.name,
-                    messages=deepcopy(outgoing(messages, choice)),
+                    messages=deepcopy(outgoing(question.messages, choice)),
                     timeout=timeout_s,
                     num_retries=0,
                     max_retries=0,
@@ -125,12 +150,18 @@ class Gateway(Model):
         found = cause(fault)
         words = sentence(found, choice, self._redactor.clean(fault.detail))
         if found == "mistake":
-            return read_reply({"content": words}, "tool_use_failed", Usage(model_calls=1, cost_usd=None), choice.name)
+            usage = Usage(model_calls=1, failed_calls=1, cost_usd=None)
+            reply = read_reply({"content": words}, "tool_use_failed", usage, choice.name)
+            return reply.model_copy(update={"message": {**reply.message, SPOKEN: "failed"}})
         if found == "passing":
             raise Transient(words, fault.retry_after_s)
         if found == "unreadable":
             raise _Unreadable(words)
-        raise Permanent(words)
+        raise _NoTools(words) if found == "tools" else Permanent(words)
+
+
+class _NoTools(Permanent):
+    """The model cannot be asked for tool calls, but perhaps for text."""
 
 
 class _Unreadable(Transient):
@@ -139,6 +170,13 @@ class _Unreadable(Transient):
     def __init__(self, message: str, spent: Usage | None = None) -> None:
         super().__init__(message)
         self.spent = spent or Usage()
+
+
+@dataclass(frozen=True)
+class _Question:
+    messages: Sequence[Json]
+    tools: Sequence[Json]
+    effort: str | None
 
 
 @dataclass
@@ -154,6 +192,7 @@ class _Candidate:
 
     def failed(self, fault: ModelError, now: float) -> None:
         self.tries += 1
+        self.spent += Usage(failed_calls=1)
         if isinstance(fault, _Unreadable):
             self.unreadable += 1
             self.spent += fault.spent

@@ -1,9 +1,11 @@
 """What the loop needs of a model: one call, one reply."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from agent.records import Json, Reply
+
+Escalation = Literal[0, 1, 2]  # as ever · with more reasoning · that and by the next model, where there is one
 
 
 class Model(Protocol):
@@ -12,7 +14,9 @@ class Model(Protocol):
     @property
     def name(self) -> str: ...
 
-    async def complete(self, messages: Sequence[Json], tools: Sequence[Json], *, timeout_s: float) -> Reply:
+    async def complete(
+        self, messages: Sequence[Json], tools: Sequence[Json], *, timeout_s: float, escalation: Escalation = 0
+    ) -> Reply:
         """One answer within `timeout_s`, retries and fallbacks included.
 
         `messages` and `tools` are in OpenAI's chat format; the reply's `message` is appended to `messages` as it is.

@@ -1,6 +1,7 @@
 """What is known of providers before any is called: prefixes, keys, defaults. Plain data, no litellm."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from pydantic import SecretStr
 
@@ -52,6 +53,7 @@ class ModelChoice(Record):
     base_url: str | None = None
     name_variable: str = "LLM_MODEL"
     key_variable: str = "LLM_API_KEY"
+    tool_mode: Literal["auto", "native", "text"] = "auto"
 
     @property
     def provider(self) -> str:

@@ -4,13 +4,19 @@ import json
 import re
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, NoReturn, TypeVar
+from typing import Any, Literal, NoReturn, TypeVar
 
 from agent.records import Json, Reply, ToolCall, Usage
 
 T = TypeVar("T")
 
 MADE_BY = "made_by"  # our own key in a stored message: the model that wrote it (see `history`)
+SPOKEN = "spoken"  # and how, when not by plain tool calls (see `text_protocol`)
+Spoken = Literal[
+    "text",  # asked for text, as `prompts/text_protocol.md.j2` says
+    "fenced",  # asked for calls, it answered with fenced files
+    "failed",  # asked for calls, its provider refused the one it made
+]
 NO_WORDS = "(empty answer)"  # providers refuse an assistant's turn without content and calls
 NAMELESS = "unnamed"
 MAX_NAME_CHARS = 64

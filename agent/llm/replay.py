@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 
 from agent.errors import ConfigError, Permanent
-from agent.llm.model import Model
+from agent.llm.model import Escalation, Model
 from agent.records import Json, Record, Reply, ToolCall, Usage
 
 BYTES_PER_TOKEN = 4  # an estimate: nothing is counted where nothing is sent
@@ -51,7 +51,9 @@ class ReplayModel(Model):
     def name(self) -> str:
         return self._name
 
-    async def complete(self, messages: Sequence[Json], tools: Sequence[Json], *, timeout_s: float) -> Reply:
+    async def complete(
+        self, messages: Sequence[Json], tools: Sequence[Json], *, timeout_s: float, escalation: Escalation = 0
+    ) -> Reply:
         conversation = self._conversation(_first_request(messages))
         turn = sum(message["role"] == "assistant" for message in messages)
         if turn >= len(conversation.replies):
@@ -78,7 +80,7 @@ class ReplayModel(Model):
             text=recorded.text,
             calls=calls,
             finish_reason="tool_calls" if calls else "stop",
-            usage=Usage(model_calls=1, prompt_tokens=sent_tokens, completion_tokens=_tokens(message)),
+            usage=Usage(model_calls=1, prompt_tokens=sent_tokens, completion_tokens=_tokens(message)).of(self._name),
             model=self._name,
         )
 

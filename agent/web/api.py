@@ -165,6 +165,8 @@ def describe(view: TaskView) -> Json:
             "completion_tokens": usage.completion_tokens,
             "cached_tokens": usage.cached_tokens,
             "cost_usd": usage.cost_usd,
+            "failed_calls": usage.failed_calls,
+            "by_model": {model: spent.model_dump(exclude={"by_model"}) for model, spent in usage.by_model.items()},
             "seconds": view.seconds,
         },
         "browser": view.details.get("browser", ""),

@@ -1,0 +1,68 @@
+"""This project's loop on the deterministic endpoint of an agent-loop benchmark: a driver with `build` and `task`.
+
+It is found by the harness through PYTHONPATH, beside that harness's own `common.py`, and asks for parallel tool calls:
+
+    PYTHONPATH=.:benchmarks python HARNESS/drivers/harness.py loop run TASKS CONCURRENT TURNS WARM
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+
+from common import BASE, SCHEMAS, SYSTEM, Workspace, user  # type: ignore[import-not-found]  # of the harness
+from pydantic import SecretStr
+
+from agent import loop, workspace
+from agent.events import configure
+from agent.llm.gateway import Gateway
+from agent.llm.model import Escalation
+from agent.llm.providers import ModelChoice
+from agent.loop import Limits
+from agent.records import Finding, Json, Reply, Review, ToolCall, ToolResult
+from agent.tools.toolbox import Batch
+
+ASYNC = True
+PROTO = os.environ.get("PROTO", "batch")  # noqa: TID251
+LIMITS = Limits(turns=10_000, tokens=10**12)
+gateway = Gateway([ModelChoice(name="openai/mock", api_key=SecretStr("key"), base_url=BASE, tool_mode="native")])
+
+
+def build() -> None:
+    configure((), quiet=True)
+
+
+class Hands:
+    """The harness's three tools in memory; its second check is the one that passes."""
+
+    def __init__(self, turns: int) -> None:
+        self._tools = Workspace()
+        self._turns = turns
+        self._reviews = 0
+
+    async def ask(self, messages: Sequence[Json], escalation: Escalation) -> Reply:
+        return await gateway.complete(messages, SCHEMAS, timeout_s=600)
+
+    async def act(self, held: workspace.Workspace, calls: Sequence[ToolCall], misses: Mapping[str, int]) -> Batch:
+        results = [
+            ToolResult(call_id=call.id, text=getattr(self._tools, call.name)(**call.arguments)) for call in calls
+        ]
+        changed = held.put({path: text.encode() for path, text in self._tools.files.items()})
+        # A revision each turn, so that a long script is no stall.
+        return Batch(tuple(results), changed.put({"turn": str(self._reviews).encode()}), misses)
+
+    async def review(self, held: workspace.Workspace) -> Review:
+        left = max(0, (2 if PROTO == "batch" else self._turns) - self._reviews)
+        self._reviews += 1
+        fault = {"origin": "check", "text": "#total-sales", "verdict": "fail", "evidence": "expected 1234.56"}
+        return Review(findings=tuple(Finding.model_validate({"id": str(n), **fault}) for n in range(left)))
+
+    def report(self, review: Review, previous: Review | None) -> str:
+        return f"{len(review.failures)} fail"
+
+    def words(self, name: str) -> str:
+        return name
+
+
+async def task(conv: str, turns: int) -> str:
+    prompt = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": user(conv, turns, proto=PROTO)}]
+    progress = await loop.build(workspace.Workspace(), prompt, Hands(turns - 1), LIMITS)
+    return str(progress.stopped_by)
