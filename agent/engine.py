@@ -109,7 +109,7 @@ class Engine:
             await self._take_up(task_id, attempt)
         self._watch = asyncio.create_task(self._watch_over_others())
 
-    async def close(self, grace_s: int = 10) -> None:
+    async def close(self, grace_s: int = 3) -> None:
         """Lets running tasks go on for `grace_s`; what is not done by then is taken up at the next launch."""
         if self._watch:
             self._watch.cancel()
@@ -183,8 +183,8 @@ class Engine:
             live_until=workshop.notify_by(task),
             clock=parts.clock,
         )
-        await step("record", partial(self._record, task, build, publication))
-        await self._enqueue_notification(task.id, f"{task.id}.{attempt}", 1, task.received_at)
+        done_at = await step("record", partial(self._record, task, build, publication))
+        await self._enqueue_notification(task.id, f"{task.id}.{attempt}", 1, done_at)
 
     async def _begin(self, task_id: str) -> None:
         """Waits for earlier rounds of the same site: two never run at once."""
@@ -209,14 +209,15 @@ class Engine:
         await step("enter_build", partial(asyncio.to_thread, parts.store.update, task.id, stage="build"))
         start = await asyncio.to_thread(parts.workshop.load, job.files)
         prompt = await asyncio.to_thread(parts.workshop.messages, job)
+        hands = DurableHands(parts, task, job, attempt)
         try:
-            return await loop.build(start, prompt, DurableHands(parts, task, job, attempt), parts.limits)
+            return await loop.build(start, prompt, hands, parts.limits)
         except dbos_error.DBOSException:
             raise
         except Exception as error:  # noqa: BLE001 - a fault of ours is no reason to publish nothing
             emit("build.fault", error=f"{type(error).__name__}: {error}")
-            version = Version(start, Review())
-            return Progress(version, version, stopped_by="fault", error=f"internal error: {type(error).__name__}")
+            best = hands.best or Version(start, Review())
+            return Progress(best, best, stopped_by="fault", error=f"internal error: {type(error).__name__}")
 
     async def _finish(self, task: Task, job: Job, site: Site, progress: Progress) -> tuple[Workspace, Build]:
         """What will be published is stored before anything is."""
@@ -248,11 +249,13 @@ class Engine:
         build = Build.model_validate(await step("finish", finish))
         return await asyncio.to_thread(self._parts.workshop.load, build.files), build
 
-    async def _record(self, task: Task, build: Build, publication: Publication) -> None:
+    async def _record(self, task: Task, build: Build, publication: Publication) -> float:
+        """When it was done: the call back is repeated from then on."""
         body = notify.payload(task, publication)
         update = partial(self._parts.store.update, task.id, state="done", stage="done")
         await asyncio.to_thread(update, publication=publication, notification=body)
         emit("task.done", commit_sha=publication.commit_sha, live=publication.live, stopped_by=build.stopped_by)
+        return self._parts.clock()
 
     async def _fail(self, task_id: str, sentence: str) -> None:
         update = partial(self._parts.store.update, task_id, state="failed", stage="failed", error=sentence)
@@ -295,7 +298,7 @@ class DurableHands:
         self._task = task
         self._job = job
         self._attempt = attempt
-        self._best: tuple[int, int, int] | None = None
+        self.best: Version | None = None  # of those that were reviewed
 
     async def ask(self, messages: Sequence[Json], escalation: Escalation) -> Reply:
         key = await step("model_call", partial(self._buy, messages, escalation))
@@ -315,9 +318,9 @@ class DurableHands:
         try:
             schemas = self._parts.workshop.schemas
             reply = await model.complete(messages, schemas, timeout_s=left_s, escalation=escalation)
-        except errors.Transient:
+        except errors.Transient as fault:
             if self._parts.clock() >= self._parts.workshop.build_by(self._task) - 1:
-                raise LimitReached("deadline") from None
+                raise LimitReached("deadline", str(fault)) from None
             raise
         await asyncio.to_thread(store.put_answer, key, reply.model_dump(mode="json"))
         await asyncio.to_thread(store.add_usage, self._task.id, reply.usage)
@@ -349,15 +352,19 @@ class DurableHands:
         async def run() -> Json:
             attachments = await asyncio.to_thread(workshop.attachments, self._job)
             review = await workshop.review(self._task, attachments, workspace)
-            if self._best is None or review.score >= self._best:
+            if self._is_best(Version(workspace, review)):
                 await asyncio.to_thread(store.update, self._task.id, findings=review.findings)
             counts = dict(Counter(str(finding.verdict) for finding in review.findings))
             await asyncio.to_thread(store.add_event, self._task.id, "review", counts)
             return review.model_dump(mode="json")
 
-        review = Review.model_validate(await step("review", run))
-        self._best = max(self._best or review.score, review.score)
-        return review
+        version = Version(workspace, Review.model_validate(await step("review", run)))
+        if self._is_best(version):
+            self.best = version
+        return version.review
+
+    def _is_best(self, version: Version) -> bool:
+        return self.best is None or version.score >= self.best.score
 
     def report(self, review: Review, previous: Review | None) -> str:
         return report(review, previous)

@@ -52,7 +52,11 @@ class Permanent(ModelError):
 
 
 class LimitReached(AgentError):
-    """A limit of the task is used up: turns, tokens, usd or deadline."""
+    """A limit of the task is used up: turns, tokens, usd or deadline. `reason`: what used it up, where it is known."""
+
+    def __init__(self, limit: str, reason: str = "") -> None:
+        super().__init__(limit, reason)
+        self.reason = reason
 
 
 class PublishError(AgentError):

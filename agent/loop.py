@@ -102,7 +102,7 @@ async def build(start: Workspace, prompt: Sequence[Json], hands: Hands, limits: 
             limits.check(progress)
             reply = await hands.ask(messages, escalation(progress))
         except LimitReached as limit:
-            return replace(progress, stopped_by=str(limit))  # type: ignore[arg-type]
+            return replace(progress, stopped_by=str(limit), error=limit.reason)  # type: ignore[arg-type]
         except ModelError as error:
             return replace(progress, stopped_by="model", error=str(error))
         messages.append(reply.message)

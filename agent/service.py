@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 from uuid import uuid4
@@ -37,6 +38,15 @@ class Accepted(Record):
 
     status: Literal["accepted", "duplicate"]
     id: str
+
+
+@dataclass(frozen=True)
+class Clients:
+    """Who may be reached, by what for."""
+
+    evaluators: httpx.AsyncClient  # public addresses, and private ones where ALLOW_PRIVATE_CALLBACKS says so
+    own: httpx.AsyncClient  # this service's own sites
+    web: httpx.AsyncClient  # public addresses only: what briefs name and pages load
 
 
 class Service:
@@ -121,7 +131,8 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
                 owner=settings.github_owner or "owner",
                 secrets=settings.secret_values,
             )
-            parts = assemble(settings, store, repositories, http, loopback, review)
+            parts = assemble(settings, store, repositories, Clients(http, loopback, web), review)
+            await asyncio.to_thread(parts.workshop.rehearse)
             engine = Engine(
                 parts,
                 database=settings.database,
@@ -140,18 +151,18 @@ def assemble(
     settings: Settings,
     store: Store,
     repositories: Repositories,
-    http: httpx.AsyncClient,
-    loopback: httpx.AsyncClient,
+    clients: Clients,
     review: LiveReview,
 ) -> Parts:
     """Every part of the service, wired; nothing is started."""
-    publisher = open_publisher(settings, repositories, loopback)
+    publisher = open_publisher(settings, repositories, clients.own)
     workshop = Workshop(
         store,
         repositories,
-        http,
+        clients.web,
         prompts_dir=settings.prompts_dir,
         review=review,
+        secrets=settings.secret_values,
         reserve_s=publisher.reserve_s,
     )
     return Parts(
@@ -160,7 +171,7 @@ def assemble(
         publisher=publisher,
         workshop=workshop,
         model=open_model(settings),
-        http=http,
+        http=clients.evaluators,
         limits=Limits(settings.task_max_turns, settings.task_max_tokens, settings.task_max_usd),
     )
 

@@ -1,11 +1,12 @@
 """The parts of a site that code writes, never a model: licence, attachments, and pages of last resort."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from agent.prompts import Prompts
 from agent.records import Task
 from agent.review.repository import may_change
+from agent.review.secrets import scrubbed
 from agent.workspace import Workspace, is_published
 
 HOLDER = "The authors of this site"
@@ -26,11 +27,13 @@ def finished(
     pages_url: str,
     reason: str,
     templates: Prompts,
+    secrets: Sequence[str],
 ) -> Workspace:
-    """What is committed: attachments as they were received, and an honest page when the model left none."""
+    """What is committed: attachments as received, no secret whatever a model wrote, an honest page if it left none."""
     kept = {name: data for name, data in _published(attachments).items() if not may_change(task, name)}
     lost = {name: data for name, data in _published(attachments).items() if name not in workspace}
     workspace = workspace.put({**lost, **kept, **_engine_files(task, templates)})
+    workspace = scrubbed(workspace, secrets, trusted=frozenset(kept))
     if "index.html" not in workspace:
         page = templates.render("site/index.html.j2", task_name=task.task, reason=reason, files=list(workspace))
         workspace = workspace.put({"index.html": page.encode()})

@@ -14,7 +14,7 @@ from agent.previews import preview
 from agent.prompts import TEMPLATES, Prompts
 from agent.publish.git import Repositories
 from agent.publish.publisher import Site
-from agent.records import Build, Json, Record, Review, Task, ToolCall
+from agent.records import Build, Check, Json, Record, Review, Task, ToolCall
 from agent.review.live import LiveReview
 from agent.review.report import report
 from agent.review.repository import workflows_allowed
@@ -30,6 +30,18 @@ SHORTEST_SHARE = 1 / 6  # of a deadline under two minutes, each margin takes no 
 PREVIEW_CHARS = 6_000  # of all attachments together, shared evenly
 SHOWN_FILE_CHARS = 24_000  # a larger file of an earlier round is named, not shown
 WORDS = ("silent", "stalled")
+REHEARSED = Task(
+    **dict.fromkeys(("id", "email", "task", "nonce", "brief", "repo"), "a"),
+    round=1,
+    round_received=1,
+    checks=(Check(id="1", kind="prose", text="a", round=1),),
+    attachments=(),
+    skipped=(),
+    evaluation_url="https://e.example/",
+    previous_id=None,
+    received_at=0,
+    deadline_at=600,
+)
 
 
 class Job(Record):
@@ -54,6 +66,7 @@ class Workshop:
         *,
         prompts_dir: Path,
         review: LiveReview,
+        secrets: Sequence[str],
         reserve_s: float,
     ) -> None:
         self._store = store
@@ -61,6 +74,7 @@ class Workshop:
         self._http = http
         self._prompts_dir = prompts_dir
         self._review = review
+        self._secrets = secrets
         self._reserve_s = reserve_s
         self._templates = Prompts(TEMPLATES)
         self.schemas = toolbox.schemas()
@@ -75,6 +89,16 @@ class Workshop:
         """Unix time by which the loop ends, so that publishing has its share."""
         return self.notify_by(task) - min(self._reserve_s, _seconds(task) * SHORTEST_SHARE)
 
+    # -- before any task ---------------------------------------------------------------------------------------------
+
+    def rehearse(self) -> None:
+        """Raises ConfigError naming the prompt file that would fail a task."""
+        rounds = [REHEARSED.model_copy(update={"round": 2}), REHEARSED]
+        site = Site(repo="a", repo_url="https://o.example/a.git", pages_url="https://o.example/a/")
+        prompts = Prompts(self._prompts_dir)
+        _messages(prompts, rounds, site, {"index.html": b"a"}, {"b.txt": b"b"})
+        _words(prompts)
+
     # -- before the loop ---------------------------------------------------------------------------------------------
 
     async def prepare(self, task: Task, site: Site) -> Job:
@@ -88,14 +112,7 @@ class Workshop:
         attachments = self._attachments(rounds, old)
         start = foundation(task, attachments, old, self._templates)
         prompts = Prompts(self._prompts_dir)
-        messages = [
-            {"role": "system", "content": prompts.render("system.md.j2")},
-            {
-                "role": "user",
-                "content": prompts.render("task.md.j2", **_task_variables(rounds, site, old, attachments)),
-            },
-        ]
-        prompt = json.dumps(messages).encode()
+        prompt = json.dumps(_messages(prompts, rounds, site, old, attachments)).encode()
         self._store.put_blobs([prompt, *start.values(), *attachments.values()])
         return Job(
             files=start.manifest,
@@ -103,7 +120,7 @@ class Workshop:
             base_sha=base_sha,
             prompt=sha256(prompt),
             prompts_sha256=prompts.sha256,
-            words={name: prompts.render(f"{name}.md.j2") for name in WORDS},
+            words=_words(prompts),
         )
 
     def _rounds(self, task: Task) -> list[Task]:
@@ -184,6 +201,7 @@ class Workshop:
             pages_url=site.pages_url,
             reason=progress.error or f"the build stopped early ({progress.stopped_by})",
             templates=self._templates,
+            secrets=self._secrets,
         )
         best = progress.best
         screenshots = await self._review.screenshots(task, whole)
@@ -204,6 +222,21 @@ class Workshop:
 
 def _seconds(task: Task) -> float:
     return task.deadline_at - task.received_at
+
+
+def _messages(
+    prompts: Prompts, rounds: Sequence[Task], site: Site, files: Mapping[str, bytes], attachments: Mapping[str, bytes]
+) -> list[Json]:
+    """How every conversation begins."""
+    variables = _task_variables(rounds, site, files, attachments)
+    return [
+        {"role": "system", "content": prompts.render("system.md.j2")},
+        {"role": "user", "content": prompts.render("task.md.j2", **variables)},
+    ]
+
+
+def _words(prompts: Prompts) -> dict[str, str]:
+    return {name: prompts.render(f"{name}.md.j2") for name in WORDS}
 
 
 def _task_variables(

@@ -14,6 +14,7 @@ MAX_DATA_BYTES = 20_000_000  # what code carries over for it: a conversion, a fe
 MAX_FILES = 100
 MAX_PATH_CHARS = 200
 ENGINE_FILES = ("LICENSE", ".nojekyll")  # written by code, always
+PAGES = {"index.html": "index.html", "readme.md": "README.md"}  # in this spelling, whatever case the model writes
 WORKFLOWS = ".github/workflows/"
 
 
@@ -54,7 +55,7 @@ class Workspace(Mapping[str, bytes]):
         clash = next((p for p in self.files if p.startswith(f"{path}/") or path.startswith(f"{p}/")), None)
         if clash:
             raise ToolError(f"{path!r} cannot stand beside {clash!r}: one of them is a folder")
-        if path not in self.files and len(self.files) >= MAX_FILES:
+        if path not in self.files and len(self.files) >= MAX_FILES and path not in PAGES.values():
             raise ToolError(f"the site has {MAX_FILES} files already, which is the limit: merge some")
         return self.put({path: data})
 
@@ -78,6 +79,7 @@ def sha256(data: bytes) -> str:
 def safe_path(path: str, *, workflows: bool = False) -> str:
     """The path in its one spelling, or ToolError with the reason it is refused."""
     clean = path.removeprefix("./")
+    clean = PAGES.get(clean.lower(), clean)
     parts = clean.split("/")
     if not clean or len(clean) > MAX_PATH_CHARS or not clean.isprintable():
         raise ToolError(f"{path[:80]!r} is no file name: use a relative path such as 'index.html'")

@@ -92,3 +92,14 @@ asyncio.run(main())
     root = Path(__file__).parent.parent
     ran = subprocess.run([sys.executable, "-c", script, str(tmp_path)], cwd=root, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
+
+
+def test_a_broken_prompt_is_told_before_the_service_starts(tmp_path: Path) -> None:
+    root = Path(__file__).parent.parent
+    (tmp_path / "prompts").mkdir()
+    environment = {"PATH": "/usr/bin:/bin", "SECRET": SECRET, "DATA_DIR": str(tmp_path / "data"), "BROWSER": "off"}
+    environment |= {"PROMPTS_DIR": str(tmp_path / "prompts"), "PORT": "0", "SITES_PORT": "0"}
+    ran = subprocess.run([sys.executable, "main.py"], cwd=root, env=environment, capture_output=True, text=True)
+    assert ran.returncode == 2
+    assert len(ran.stderr.strip().splitlines()) == 1
+    assert "system.md.j2" in ran.stderr

@@ -36,7 +36,9 @@ async def run(data_dir: Path) -> tuple[TaskView, dict[str, bytes]]:
     store, repositories = Store(configured.database), Repositories(data_dir / "repositories")
     unseen = LiveReview(Browser("off"), Recorded({}))
     async with net.client(allow_private=True) as http:
-        parts = replace(service.assemble(configured, store, repositories, http, http, unseen), model=Broken())
+        parts = replace(
+            service.assemble(configured, store, repositories, service.Clients(http, http, http), unseen), model=Broken()
+        )
         engine = Engine(parts, database=configured.database, executor_id="test", worker_tasks=1)
         await engine.launch()
         accepted, attachments = parse(

@@ -22,6 +22,8 @@ from agent.llm.providers import PREFIXES, PROVIDERS, ModelChoice, provider_of
 from agent.records import Json, Reply, ToolCall
 from tests.provider import Answer, calls, chat, completion, cut, fault, hang, provider, says
 
+ROOT = Path(__file__).parent.parent
+
 CANARY = "sk-canary-0123456789"
 RECORDED = Path(__file__).parents[2] / "shared" / "recorded" / "llm"
 HELLO: list[Json] = [{"role": "user", "content": "hello"}]
@@ -467,3 +469,30 @@ def test_a_real_refusal_of_the_models_own_call_is_its_answer() -> None:
     (reply,) = replay("groq_tool_use_failed", "groq/openai/gpt-oss-120b")
     assert reply.finish_reason == "tool_use_failed"
     assert "malformed tool call" in reply.text
+
+
+def test_lines_logged_while_litellm_is_imported_neither_wait_for_it_nor_meet_its_filters() -> None:
+    script = """
+import asyncio, logging, threading
+from agent.llm.gateway import Gateway
+from agent.llm.choice import ModelChoice
+
+logging.basicConfig(level=logging.INFO)
+server = logging.getLogger("uvicorn.error")
+done = threading.Event()
+
+def chatter():
+    while not done.wait(0.001):
+        server.warning("a line")
+
+threading.Thread(target=chatter, daemon=True).start()
+asyncio.run(Gateway([ModelChoice(name="openai/x")]).warm_up())
+done.set()
+loggers = [logging.root, *(logging.getLogger(name) for name in logging.root.manager.loggerDict)]
+found = [f for logger in loggers for place in (logger, *logger.handlers) for f in place.filters]
+assert not [f for f in found if type(f).__module__.startswith("litellm")], found
+server.warning("the last line")
+"""
+    ran = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    assert "the last line" in ran.stderr

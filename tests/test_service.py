@@ -1,8 +1,10 @@
 """What an evaluator may rely on, from the POST to the call back, with a model that plays a script over HTTP."""
 
+import base64
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -33,6 +35,7 @@ CSV = b"ferry,passengers\r\nAurora,12\r\nBoreas,30\r\n"
 
 
 ROOT = Path(__file__).parent.parent
+TOKEN = "admin-token-that-a-model-came-by"
 HELD = Gate()  # in front of the answer to a task that is cancelled
 
 
@@ -47,6 +50,9 @@ def model(body: Json) -> Answer:
         return fault(401, "Incorrect API key provided", code="invalid_api_key")
     if "VANDAL" in first:
         return calls(*good_site(), ("write_file", {"path": "ferries.csv", "content": "ferry\n"}))
+    if "LEAK" in first:
+        leaks = {"notes.txt": f"key: {TOKEN}", "blob.txt": base64.b64encode(TOKEN.encode()).decode()}
+        return calls(*good_site(), *(("write_file", {"path": p, "content": c}) for p, c in leaks.items()))
     if "ESCAPE" in first:
         paths = ("../outside.txt", "/etc/outside.txt", ".git/config", "CNAME", ".github/workflows/x.yml", "a\\b")
         return calls(*good_site(), *(("write_file", {"path": path, "content": "x"}) for path in paths))
@@ -74,7 +80,7 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def door(data_dir: Path, llm: Provider) -> Iterator[Door]:
-    with serving(settings(data_dir, llm_base_url=llm.url, queue_limit=50)) as running:
+    with serving(settings(data_dir, llm_base_url=llm.url, admin_token=TOKEN)) as running:
         yield running
 
 
@@ -185,6 +191,15 @@ def test_an_attachment_that_the_model_overwrote_is_published_as_it_was_sent(door
     assert httpx.get(call["pages_url"] + "ferries.csv", trust_env=False).content == CSV
 
 
+def test_a_secret_that_the_model_wrote_is_not_published(door: Door, grader: Evaluator, tmp_path: Path) -> None:
+    body = task(grader.url, brief="LEAK: titled Harbour")
+    record = door.finish(door.send_task(body)["id"])
+    git("clone", "--quiet", record["publication"]["repo_url"], str(tmp_path / "clone"))
+    assert (tmp_path / "clone" / "notes.txt").read_text() == "key: [secret]"
+    assert not (tmp_path / "clone" / "blob.txt").exists()
+    assert traces(tmp_path / "clone", TOKEN) == []
+
+
 def test_paths_that_leave_the_site_are_refused_and_the_rest_is_published(
     door: Door, llm: Provider, grader: Evaluator, data_dir: Path, tmp_path: Path
 ) -> None:
@@ -275,18 +290,19 @@ def test_an_evaluator_that_cannot_be_reached_stays_pending_with_its_reason(door:
     assert record["notification"]["attempts"][0]["error"]
 
 
-def test_a_task_whose_prompt_is_broken_fails_with_a_sentence_and_runs_again_when_resent(
+def test_a_task_whose_prompt_broke_fails_with_a_sentence_and_runs_again_when_resent(
     tmp_path: Path, llm: Provider, grader: Evaluator
 ) -> None:
     prompts = tmp_path / "prompts"
-    prompts.mkdir()
+    shutil.copytree(ROOT / "prompts", prompts)
+    whole = (prompts / "task.md.j2").read_text()
     with serving(settings(tmp_path / "data", llm_base_url=llm.url, prompts_dir=prompts)) as door:
+        (prompts / "task.md.j2").write_text("{{ nobody }}")
         body = task(grader.url)
         failed = door.finish(door.send_task(body)["id"])
         assert failed["state"] == "failed"
-        assert "system.md.j2" in failed["error"]
-        for shipped in (Path(__file__).parent.parent / "prompts").iterdir():
-            (prompts / shipped.name).write_text(shipped.read_text())
+        assert "task.md.j2" in failed["error"]
+        (prompts / "task.md.j2").write_text(whole)
         assert door.send_task(body)["status"] == "duplicate"
         done = door.wait(failed["id"], lambda r: r["state"] == "done")
         assert done["error"] is None

@@ -89,7 +89,7 @@ def test_where_workflows_are_asked_for_nothing_else_is_opened(path: str, *, allo
 @pytest.mark.parametrize(
     ("there", "path", "reason"),
     [
-        ("index.html", "Index.HTML", "only by case"),
+        ("about.html", "About.HTML", "only by case"),
         ("assets/app.js", "assets", "one of them is a folder"),
         ("assets", "assets/app.js", "one of them is a folder"),
     ],
@@ -117,3 +117,16 @@ def test_files_are_bounded_in_size_and_number() -> None:
 )
 def test_attachments_that_would_rule_the_repository_are_not_published(name: str, *, published: bool) -> None:
     assert is_published(name) is published
+
+
+@pytest.mark.parametrize(("written", "stored"), [("INDEX.html", "index.html"), ("Readme.MD", "README.md")])
+def test_a_page_that_graders_look_for_has_the_name_they_look_for(written: str, stored: str) -> None:
+    workspace = Workspace().write(written, b"1").write(stored, b"2")
+    assert dict(workspace) == {stored: b"2"}
+
+
+def test_a_folder_full_of_files_still_takes_the_page() -> None:
+    full = Workspace().put({f"{n}.txt": b"" for n in range(MAX_FILES)})
+    assert full.write("index.html", b"page")["index.html"] == b"page"
+    with pytest.raises(ToolError):
+        full.write("more.txt", b"")

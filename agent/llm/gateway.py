@@ -51,6 +51,7 @@ class Gateway(Model):
         self._sleep = sleep
         self._redactor = Redactor([key for key in map(_key, self._choices) if key])
         self._litellm: Any = None
+        self._importing = asyncio.Lock()
 
     @property
     def name(self) -> str:
@@ -58,8 +59,9 @@ class Gateway(Model):
 
     async def warm_up(self) -> None:
         """Imports litellm, in a thread; without it the first call does."""
-        if self._litellm is None:
-            self._litellm = await asyncio.to_thread(_import_litellm)
+        async with self._importing:
+            if self._litellm is None:
+                self._litellm = await asyncio.to_thread(_import_litellm)
 
     async def complete(
         self, messages: Sequence[Json], tools: Sequence[Json], *, timeout_s: float, escalation: Escalation = 0
@@ -276,9 +278,24 @@ def _import_litellm() -> Any:
     # litellm reads these when it is imported: without them it fetches its prices from the network and loads a `.env`
     # from the working directory.
     os.environ.update(LITELLM_LOCAL_MODEL_COST_MAP="True", LITELLM_MODE="PRODUCTION")  # noqa: TID251 written, not read
-    import litellm
-
+    # It hangs filters on other people's loggers that import more of it: a line logged meanwhile by another thread
+    # would wait for this import, and this import for that line.
+    logging.disable(logging.CRITICAL)
+    try:
+        import litellm
+    finally:
+        _take_down_filters()
+        logging.disable(logging.NOTSET)
     litellm.suppress_debug_info = True
     litellm.disable_aiohttp_transport = True  # one transport for all providers, and no sessions left open
     logging.getLogger("LiteLLM").setLevel(logging.CRITICAL)  # what matters is in our errors, without keys
     return litellm
+
+
+def _take_down_filters() -> None:
+    """Loggers and handlers without litellm's filters."""
+    known = (logger for logger in logging.root.manager.loggerDict.values() if isinstance(logger, logging.Logger))
+    for logger in (logging.root, *known):
+        for place in (logger, *logger.handlers):
+            for found in [f for f in place.filters if type(f).__module__.startswith("litellm")]:
+                place.removeFilter(found)

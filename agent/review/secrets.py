@@ -33,16 +33,25 @@ _KEYS = tuple(
 
 def leaks(workspace: Workspace, values: Sequence[str], *, trusted: frozenset[str] = frozenset()) -> Iterator[str]:
     """Each file that holds a secret. In `trusted` files, which are not ours to change, only the exact values count."""
-    needles = [form for value in values if len(value) >= MIN_VALUE_CHARS for form in _forms(value)]
+    needles = _needles(values)
     for path in workspace:
         data = workspace[path]
-        keys = () if path in trusted else _KEYS
-        found = [(match.start(), name) for name, key in keys if (match := key.search(data))]
-        found += [(data.find(needle), "a secret of this service") for needle in needles if needle in data]
-        if found:
+        if found := _found(data, needles, () if path in trusted else _KEYS):
             at, what = min(found)
             line = data.count(b"\n", 0, at) + 1
             yield f"{path}:{line} holds what must stay secret ({what}): take it out, a site is public"
+
+
+def scrubbed(workspace: Workspace, values: Sequence[str], *, trusted: frozenset[str] = frozenset()) -> Workspace:
+    """Without any secret: replaced where it stands in text, and a file that it is still found in is left out."""
+    needles = _needles(values)
+    for path in workspace:
+        keys = () if path in trusted else _KEYS
+        if _found(workspace[path], needles, keys):
+            clean = redact(workspace.text(path), values).encode()
+            still = _found(clean, needles, keys) or b"\0" in clean
+            workspace = workspace.drop(path) if still else workspace.put({path: clean})
+    return workspace
 
 
 def redact(text: str, values: Sequence[str]) -> str:
@@ -54,6 +63,18 @@ def redact(text: str, values: Sequence[str]) -> str:
     for _, key in _KEYS:
         data = key.sub(b"[secret]", data)
     return data.decode()
+
+
+def _needles(values: Sequence[str]) -> list[bytes]:
+    return [form for value in values if len(value) >= MIN_VALUE_CHARS for form in _forms(value)]
+
+
+def _found(
+    data: bytes, needles: Sequence[bytes], keys: Sequence[tuple[str, re.Pattern[bytes]]]
+) -> list[tuple[int, str]]:
+    """Where each kind of secret first stands."""
+    found = [(match.start(), name) for name, key in keys if (match := key.search(data))]
+    return found + [(data.find(needle), "a secret of this service") for needle in needles if needle in data]
 
 
 def _forms(value: str) -> Iterator[bytes]:
