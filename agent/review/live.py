@@ -20,8 +20,8 @@ from agent.review.site import INDEX
 from agent.review.sources import PROBE_URL, Fetch, Sources
 from agent.workspace import Workspace
 
-MAX_REVIEW_S = 60.0
-SCREENSHOTS_S = 15.0
+MAX_REVIEW_S = 25.0  # within what every deadline keeps for publishing and the call back
+SCREENSHOTS_S = 6.0
 FOLLOW_S = 3.0  # how long changed data may take to show
 MAX_FAULTS = 4
 SNAPSHOT_CHARS = 900

@@ -15,7 +15,7 @@ from agent.review.evidence import nearest, quote
 
 POLL_S = 0.1
 PATIENCE_S = 5.0
-MAX_PATIENCE_S = 30.0
+MAX_PATIENCE_S = 16.0
 HOPELESS_S = 1.0
 AGAIN_AFTER_S = 0.15
 LATE_S = 1.0
