@@ -85,7 +85,7 @@ class FakeGitHub:
         self.seen: list[Call] = []
         self.repositories = Repositories(root)
         self.repos: dict[str, Repo] = {}
-        self._token = token
+        self.token = token
         self._login = login
         self._orgs = orgs
         self.app = Starlette(
@@ -154,7 +154,7 @@ class FakeGitHub:
         for fault in [f for f in switches.faults if f[0] == wanted][:1]:
             switches.faults.remove(fault)
             return self._noted(request, body, fault[1])
-        if request.headers.get("authorization") != f"Bearer {self._token}":
+        if request.headers.get("authorization") != f"Bearer {self.token}":
             return self._noted(request, body, JSONResponse({"message": "Bad credentials"}, 401))
         status, answer = act(body, **request.path_params)
         if wanted in switches.dropped:
@@ -344,7 +344,7 @@ class GitHost:
 
 def github_password(request: Request, github: FakeGitHub) -> bool:
     given = request.headers.get("authorization", "").removeprefix("Basic ")
-    return base64.b64decode(given).decode().partition(":")[2] == github._token
+    return base64.b64decode(given).decode().partition(":")[2] == github.token
 
 
 USER_LINKS = """followers following gists starred subscriptions organizations repos events received_events"""
