@@ -18,8 +18,8 @@ from starlette.responses import JSONResponse
 from agent import net
 from agent.errors import PublishError
 from agent.publish.git import Repositories
-from agent.publish.github import GitHubPublisher, diagnosis
-from agent.publish.github_api import GitHubApi
+from agent.publish.github import Found, GitHubPublisher, diagnosis
+from agent.publish.github_api import Answer, GitHubApi, sentence
 from agent.publish.local import LocalPublisher
 from agent.publish.publisher import Commit, Publisher, Wish, publish
 from agent.publish.sites import sites_app
@@ -438,3 +438,29 @@ def test_a_publisher_keeps_the_promises_of_the_protocol(world: World, kind: str)
 
     with listening(sites_app(repositories), port):
         asyncio.run(local())
+
+
+RECORDED = SLICE.parent / "github"
+
+
+@pytest.mark.skipif(not RECORDED.exists(), reason="the recordings are not at hand")
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("octokit-rename-repository.json", "rename-repository-newname"),
+        ("hub4j-createrepo-__files-2-user_repos.json", "test-repo-visibility-private"),
+    ],
+)
+def test_recorded_repositories_of_the_real_github_are_understood(file: str, name: str) -> None:
+    recorded = json.loads((RECORDED / file).read_text())
+    body = recorded[0]["response"] if isinstance(recorded, list) else recorded
+    found = Found.read(body)
+    assert (found.name, found.url.rpartition("/")[2]) == (name, name)
+    assert not found.bears("0123456789abcdef")
+
+
+@pytest.mark.skipif(not RECORDED.exists(), reason="the recordings are not at hand")
+def test_a_recorded_fault_of_the_real_github_is_told_in_its_own_words() -> None:
+    recorded = json.loads((RECORDED / "octokit-errors.json").read_text())[0]
+    answer = Answer(recorded["status"], recorded["response"], recorded["headers"])
+    assert "Validation Failed; invalid" in sentence(answer, "POST", recorded["path"])

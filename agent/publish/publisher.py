@@ -11,7 +11,7 @@ from agent.records import Publication, Record
 
 Step = Callable[[str, Callable[[], Awaitable[Any]]], Awaitable[Any]]  # runs an action once, by name, and keeps its JSON
 
-LIVE_POLL_S = (0.1, 0.3, 1.0, 2.0)  # waits between two looks at the site; the last one repeats
+LIVE_POLL_S = (0.1, 0.3, 1.0)  # waits between two looks at the site; the last one repeats
 PUSHES = 3
 
 
