@@ -336,10 +336,16 @@ class GitHost:
             served: dict[str, BackendRepo] = {"/r": git}
             serving = HTTPGitApplication(DictBackend(served))
             before = github.repositories.head(github.git(repo))
-            answer = list(GunzipFilter(LimitedInputFilter(serving))(environ, start_response))
+            written: list[bytes] = []  # dulwich writes as it goes; here the build comes before the answer
+
+            def start(*head: Any) -> Callable[[bytes], None]:
+                start_response(*head)
+                return written.append
+
+            rest = list(GunzipFilter(LimitedInputFilter(serving))(environ, start))
         if github.repositories.head(github.git(repo)) != before:
-            github.build(repo)  # before the answer, so that nobody is faster
-        yield from answer
+            github.build(repo)
+        yield from (*written, *rest)
 
 
 def github_password(request: Request, github: FakeGitHub) -> bool:
