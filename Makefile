@@ -1,6 +1,6 @@
 # Every target does its own set-up. Needed on the machine: Python 3.11 or newer, git and make.
 #
-#   make demo    two rounds of a task, end to end, without a key   ONCE=1 ends by itself · JSON=1 · LIVE=1 · PORT=8000
+#   make demo    two rounds of a task, end to end, without a key   ONCE=1 ends by itself · JSON=1 · LIVE=1 · PORT=8000 · GITHUB=fake
 #   make serve   the service (settings: .env, see .env.example)
 #   make check   format, lint, types, floors, locks
 #   make test    the whole suite                                   ARGS="-k notify"
@@ -22,7 +22,7 @@ INSTALL := $(if $(UV),$(UV) pip install --quiet --python $(PY),$(PY) -m pip inst
 all: check test
 
 demo: $(MADE)/runtime $(MADE)/chromium
-	@$(PY) main.py demo $(if $(ONCE),--once) $(if $(JSON),--json) $(if $(LIVE),--live) $(if $(PORT),--port $(PORT))
+	@$(PY) main.py demo $(if $(ONCE),--once) $(if $(JSON),--json) $(if $(LIVE),--live) $(if $(PORT),--port $(PORT)) $(if $(GITHUB),--github)
 
 serve: $(MADE)/runtime
 	@$(PY) main.py serve

@@ -5,6 +5,7 @@ The house, a floor a line; a module imports only from floors below its own:
     main.py                        app for uvicorn, the commands for people; nothing happens on import
     cli                            the commands
     demo · doctor                  two rounds with an evaluator of its own · what would stand in a task's way
+    testing                        stand-ins for the world outside, such as a GitHub on loopback
     client                         a task file read, sent and watched, as an evaluator would
     show                           a task on a terminal
     web                            app, api, dashboard: the doors
@@ -13,7 +14,7 @@ The house, a floor a line; a module imports only from floors below its own:
     workshop                       what one task is worked on with
     loop · notify · skeleton       the agent loop on one screen · the call back · the files that code writes
     review                         verdicts with evidence on one workspace
-    publish                        publisher (the steps) · git · local · sites
+    publish                        publisher (the steps) · git · remote · local · sites · github · github_api
     tools                          one file a tool, and the toolbox that lists and calls them
     llm                            model (protocol) · gateway (litellm) · text_protocol · choice · replay
     intake · prompts · store       request to task · the Jinja templates · the only SQL

@@ -65,12 +65,15 @@ def demo(
     as_json: Annotated[bool, typer.Option("--json", help="The last line of the output is the result as JSON.")] = False,
     live: Annotated[bool, typer.Option("--live", help="Ask the model of the environment, not the replay.")] = False,
     port: Annotated[int | None, typer.Option(help="Port of the API; a free one unless PORT is set.")] = None,
+    github: Annotated[bool, typer.Option("--github", help="Publish to a GitHub Pages of its own on loopback.")] = False,
 ) -> None:
     """Two rounds of a task on this machine, end to end, graded by an evaluator of its own."""
     from agent.demo.demo import REPLAY, play
 
     model = {} if live else REPLAY
-    passed = asyncio.run(play(_console(plain=as_json), model=model, once=once, as_json=as_json, port=port))
+    passed = asyncio.run(
+        play(_console(plain=as_json), model=model, once=once, as_json=as_json, port=port, github=github)
+    )
     raise typer.Exit(0 if passed else BAD_END)
 
 

@@ -17,6 +17,7 @@ from agent.errors import AgentError, ConfigError
 from agent.llm.choice import NO_MODEL, ModelChoice, choose_models, open_model
 from agent.prompts import Prompts
 from agent.publish.git import Repositories
+from agent.publish.github import GitHubPublisher
 from agent.review.browser import Browser
 from agent.service import open_publisher
 from agent.settings import MIN_SECRET_CHARS, Settings
@@ -187,6 +188,8 @@ async def sites_url(settings: Settings) -> str:
 async def publisher(settings: Settings) -> str:
     async with net.client(allow_private=True) as http:
         chosen = open_publisher(settings, Repositories(settings.data_dir / "repositories"), http)
+        if isinstance(chosen, GitHubPublisher):
+            return f"github, {await chosen.examine()}"
         trouble = await chosen.ready()
     if trouble:
         raise ConfigError(trouble)

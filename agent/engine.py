@@ -35,7 +35,7 @@ from agent.events import emit
 from agent.llm.model import Escalation, Model
 from agent.loop import Limits, Progress, Version
 from agent.publish.git import Repositories
-from agent.publish.publisher import Commit, Publisher, Site, publish
+from agent.publish.publisher import Commit, Publisher, Site, Wish, publish
 from agent.records import FINAL_STATES, Build, Json, Publication, Reply, Review, Task, ToolCall, ToolResult
 from agent.review.report import report
 from agent.store import NotificationState, Store
@@ -46,6 +46,7 @@ from agent.workspace import Workspace, sha256
 PROTOCOL = "1"  # of the workflows: raise it when steps are added, removed or moved, so that old tasks are not misread
 TASKS, NOTIFICATIONS = "tasks", "notifications"
 POLL_S = 0.2
+WATCH_S, LONGEST_WATCH_S, WATCH_LOOKS = 5.0, 300.0, 16  # looks at a site that was not live at the call back: 45 minutes
 MAX_RECOVERIES = 10  # every restart counts, not only those a task caused
 BEAT_S, LEASE_S = 5.0, 30.0  # a process that has not been heard of for so long is dead, and others take its tasks
 GIVEN_UP = ("ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
@@ -85,6 +86,7 @@ class Engine:
         }
         self._deliver: Any = None
         self._notify: Any = None
+        self._watch_site: Any = None
 
     async def launch(self) -> None:
         """Takes up what an earlier process left, then new tasks."""
@@ -99,7 +101,11 @@ class Engine:
         async def notify_once(task_id: str, chain: str, attempt: int, began_at: float) -> None:
             await self._run_notification(task_id, chain, attempt, began_at)
 
-        self._deliver, self._notify = deliver, notify_once
+        @DBOS.workflow(name="watch", max_recovery_attempts=MAX_RECOVERIES)
+        async def watch(task_id: str, attempt: int, look: int) -> None:
+            await self._run_watch(task_id, attempt, look)
+
+        self._deliver, self._notify, self._watch_site = deliver, notify_once, watch
         DBOS.launch()  # on this loop, which it adopts for the workflows: their HTTP clients belong to it
         for queue, running in ((TASKS, self._worker_tasks), (NOTIFICATIONS, 4 * self._worker_tasks)):
             await DBOS.register_queue_async(
@@ -185,6 +191,8 @@ class Engine:
         )
         done_at = await step("record", partial(self._record, task, build, publication))
         await self._enqueue_notification(task.id, f"{task.id}.{attempt}", 1, done_at)
+        if not publication.live:
+            await self._enqueue_watch(task.id, attempt, 1)
 
     async def _begin(self, task_id: str) -> None:
         """Waits for earlier rounds of the same site: two never run at once."""
@@ -197,9 +205,23 @@ class Engine:
         emit("task.begin", round=task.round, repo=task.repo)
 
     async def _reserve(self, task: Task) -> Json:
-        line = " ".join(task.brief.split())
-        site = await self._parts.publisher.reserve(task.repo, line[:350])
-        return site.model_dump(mode="json")
+        wish = Wish(
+            repo=task.repo,
+            description=task.brief[:1_000],
+            mark=sha256(json.dumps([task.email, task.task]).encode())[:16],
+            round=task.round,
+            known=await asyncio.to_thread(self._known, task),
+        )
+        return (await self._parts.publisher.reserve(wish)).model_dump(mode="json")
+
+    def _known(self, task: Task) -> Publication | None:
+        """Where the newest earlier round was published."""
+        while task.previous_id is not None:
+            earlier = self._parts.store.view(task.previous_id)
+            if earlier.publication:
+                return earlier.publication
+            task = earlier.task
+        return None
 
     async def _prepare(self, task: Task, site: Site) -> Json:
         return (await self._parts.workshop.prepare(task, site)).model_dump(mode="json")
@@ -261,6 +283,33 @@ class Engine:
         update = partial(self._parts.store.update, task_id, state="failed", stage="failed", error=sentence)
         await step("fail", partial(asyncio.to_thread, update))
         emit("task.failed", error=sentence)
+
+    # -- watch: after a call back that could not say `live` -----------------------------------------------------------
+
+    async def _enqueue_watch(self, task_id: str, attempt: int, look: int) -> None:
+        wait_s = min(WATCH_S * 2 ** (look - 1), LONGEST_WATCH_S)
+        with SetWorkflowID(f"watch.{task_id}.{attempt}.{look}"), SetEnqueueOptions(delay_seconds=wait_s):
+            await DBOS.enqueue_workflow_async(NOTIFICATIONS, self._watch_site, task_id, attempt, look)
+
+    async def _run_watch(self, task_id: str, attempt: int, look: int) -> None:
+        structlog.contextvars.bind_contextvars(task_id=task_id)
+        live = await step("look", partial(self._look, task_id))
+        if not live and look < WATCH_LOOKS:
+            await self._enqueue_watch(task_id, attempt, look + 1)
+
+    async def _look(self, task_id: str) -> bool:
+        """Whether the site is live by now; nothing is pushed any more."""
+        store = self._parts.store
+        view = await asyncio.to_thread(store.view, task_id)
+        seen = view.publication
+        if seen is None or seen.live:
+            return True
+        site = Site(repo=view.task.repo, repo_url=seen.repo_url, pages_url=seen.pages_url)
+        live = await self._parts.publisher.is_live(site, seen.commit_sha)
+        if live:
+            await asyncio.to_thread(store.update, task_id, publication=seen.model_copy(update={"live": True}))
+            emit("task.live", commit_sha=seen.commit_sha)
+        return live
 
     # -- notify ------------------------------------------------------------------------------------------------------
 

@@ -21,6 +21,8 @@ from agent.errors import BadRequest, ConfigError
 from agent.llm.choice import NO_MODEL, open_model
 from agent.loop import Limits
 from agent.publish.git import Repositories
+from agent.publish.github import GitHubPublisher
+from agent.publish.github_api import GitHubApi
 from agent.publish.local import LocalPublisher
 from agent.publish.publisher import Publisher
 from agent.publish.sites import sites_app
@@ -178,8 +180,11 @@ def assemble(
 
 def open_publisher(settings: Settings, repositories: Repositories, http: httpx.AsyncClient) -> Publisher:
     """The publisher that PUBLISHER names."""
-    if settings.publisher == "github":
-        raise ConfigError("PUBLISHER=github is not available in this version: use PUBLISHER=local")
+    if settings.publisher == "github" or (settings.publisher == "auto" and settings.github_token):
+        if settings.github_token is None:
+            raise ConfigError("PUBLISHER=github needs GITHUB_TOKEN: set it, or use PUBLISHER=local")
+        api = GitHubApi(http, settings.github_api_url, settings.github_token.get_secret_value())
+        return GitHubPublisher(api, repositories, owner=settings.github_owner)
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104 - a wildcard, read
     probe_url = f"http://{host}:{settings.sites_port or settings.port}"
     return LocalPublisher(repositories, http, sites_url=settings.sites_url, probe_url=probe_url)

@@ -106,8 +106,8 @@ class Workshop:
         return await asyncio.to_thread(self._prepare, task, site)
 
     def _prepare(self, task: Task, site: Site) -> Job:
-        base_sha = self._repositories.head(task.repo)
-        old = self._repositories.files(task.repo, base_sha) if base_sha else {}
+        base_sha = self._repositories.head(site.repo)
+        old = self._repositories.files(site.repo, base_sha) if base_sha else {}
         rounds = self._rounds(task)
         attachments = self._attachments(rounds, old)
         start = foundation(task, attachments, old, self._templates)

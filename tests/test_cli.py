@@ -286,7 +286,7 @@ def test_doctor_looks_at_everything_and_names_the_model_and_its_variable(run: Ru
         ("SITES_URL", {"SITES_URL": "http://localhost:9000"}, "set SITES_URL to http://localhost:0"),
         ("SITES_URL", {"HOST": EVERYWHERE, "ADMIN_TOKEN": "canary-token"}, "set a public SITES_URL"),
         ("ADMIN_TOKEN", {"HOST": EVERYWHERE, "SITES_URL": "https://sites.example"}, "set ADMIN_TOKEN"),
-        ("publisher", {"PUBLISHER": "github"}, "PUBLISHER=local"),
+        ("publisher", {"PUBLISHER": "github"}, "GITHUB_TOKEN"),
         ("prompts", {"PROMPTS_DIR": "."}, "PROMPTS_DIR"),
     ],
 )

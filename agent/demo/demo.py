@@ -37,13 +37,15 @@ With a live model: set LLM_MODEL and its key, then run python main.py demo --liv
 LIVE = "The model is the live one that this environment names."
 
 
-async def play(console: Console, *, model: Json, once: bool, as_json: bool, port: int | None) -> bool:
+async def play(
+    console: Console, *, model: Json, once: bool, as_json: bool, port: int | None, github: bool = False
+) -> bool:
     """Whether both rounds were called back and every check held. Goes on serving until a signal, unless `once`.
 
     `model` overrides settings of the model: REPLAY, or nothing for the one of the environment.
     """
     with TemporaryDirectory(prefix="agent-demo-", ignore_cleanup_errors=True) as folder:
-        async with venue(console, Path(folder), port=wanted_port(port), model=model) as place:
+        async with venue(console, Path(folder), port=wanted_port(port), model=model, github=github) as place:
             console.print(introduction(place))
             results: list[Result] = []
             for round_ in ROUNDS:

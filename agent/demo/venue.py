@@ -17,6 +17,7 @@ from agent.demo.evaluator import Inbox
 from agent.records import Json
 from agent.settings import Settings
 from agent.show import Status, follow
+from agent.testing.github import FakeGitHub
 from agent.web.app import create_app
 from agent.web.servers import listen, served
 
@@ -48,33 +49,52 @@ class Venue:
 
 
 @asynccontextmanager
-async def venue(console: Console, data_dir: Path, *, port: int, model: Json) -> AsyncIterator[Venue]:
-    """Port 0 takes a free one; `model` overrides settings of the model. Raises ConfigError."""
-    with closing(listen(HOST, port, "PORT")) as api, closing(listen(HOST, 0, "PORT")) as evaluator:
-        settings = embedded(data_dir, port=api.getsockname()[1], model=model)
+async def venue(
+    console: Console, data_dir: Path, *, port: int, model: Json, github: bool = False
+) -> AsyncIterator[Venue]:
+    """Port 0 takes a free one; `model` overrides settings of the model; `github`: a GitHub of its own publishes.
+
+    Raises ConfigError.
+    """
+    with (
+        closing(listen(HOST, port, "PORT")) as api,
+        closing(listen(HOST, 0, "PORT")) as evaluator,
+        closing(listen(HOST, 0, "PORT")) as host,
+    ):
+        fake = FakeGitHub(data_dir / "github", token=secrets.token_urlsafe(), base_url=_address(host))
+        chosen = {"publisher": "github", "github_token": fake.token, "github_api_url": fake.api_url} if github else {}
+        settings = embedded(data_dir, port=api.getsockname()[1], changes=model | chosen)
         app, inbox = create_app(settings), Inbox()
-        async with app.open(), served(app, api), served(inbox.app, evaluator), client.client() as http:
+        async with (
+            app.open(),
+            served(app, api),
+            served(inbox.app, evaluator),
+            served(fake.app, host),
+            client.client() as http,
+        ):
             events.configure(settings.secret_values, quiet=True)  # the progress is shown, not logged
             yield Venue(console, http, inbox, settings, _address(api), f"{_address(evaluator)}/notify")
 
 
-def embedded(data_dir: Path, *, port: int, model: Json) -> Settings:
+def embedded(data_dir: Path, *, port: int, changes: Json) -> Settings:
     """Nothing leaves this machine, except what a live model is asked."""
     with closing(listen(HOST, 0, "SITES_PORT")) as free:
         sites_port = free.getsockname()[1]
-    return Settings.load(
-        secret=secrets.token_urlsafe(),
-        host=HOST,
-        port=port,
-        sites_port=sites_port,
-        sites_url=f"http://localhost:{sites_port}",
-        data_dir=data_dir,
-        database_url=None,
-        publisher="local",
-        admin_token=None,
-        allow_private_callbacks=True,
-        **model,
-    )
+    own: Json = {
+        "secret": secrets.token_urlsafe(),
+        "host": HOST,
+        "port": port,
+        "sites_port": sites_port,
+        "sites_url": f"http://localhost:{sites_port}",
+        "data_dir": data_dir,
+        "database_url": None,
+        "publisher": "local",
+        "github_token": None,
+        "github_owner": None,
+        "admin_token": None,
+        "allow_private_callbacks": True,
+    }
+    return Settings.load(**(own | changes))
 
 
 def _address(sock: socket.socket) -> str:

@@ -22,6 +22,7 @@ AUTHOR = b"llm-devops-engine <agent@llm-devops-engine.invalid>"
 MAIN = Ref(b"refs/heads/main")
 REPO_NAME = re.compile(r"(?!\.)[a-z0-9._-]{1,100}(?<!\.git)")
 FILE_MODE = 0o100644
+REPEATED = "Publish the same files again"
 LOCK_TIMEOUT_S = 60.0  # a writer holds the lock for milliseconds
 FOLDERS = ("objects/info", "objects/pack", "refs/heads", "refs/tags")
 CONFIG = "[core]\n\trepositoryformatversion = 0\n\tfilemode = false\n\tbare = true\n"
@@ -68,6 +69,39 @@ class Repositories:
                     return sha
         raise HeadMoved(repo, expected=parent, found=head)
 
+    def commit_on_top(self, repo: str, files: Mapping[str, bytes], *, message: str, at: float) -> str:
+        """Commits on whatever is the head; a head that is this very commit stays. The sha."""
+        head = self.head(repo)
+        if head:
+            with self.open(repo) as git:
+                parents = _find(git, repo, head).parents
+            before = parents[0].decode() if parents else None
+            if _commit(MemoryObjectStore(), files, message=message, at=at, parent=before).id.decode() == head:
+                return head
+        return self.commit(repo, files, message=message, at=at, parent=head)
+
+    def repeat(self, repo: str, sha: str) -> str:
+        """An empty commit on top of `sha`: the same files under a new id, for a host that lost the first one."""
+        with self.open(repo) as git:
+            at = float(_find(git, repo, sha).commit_time)
+        return self.commit(repo, self.files(repo, sha), message=REPEATED, at=at, parent=sha)
+
+    def repeated(self, repo: str, sha: str) -> str:
+        """The head, if `repeat` made it from `sha`; else `sha`."""
+        with self.open(repo) as git:
+            head = _head(git) or sha
+            commit = _find(git, repo, head)
+            ours = commit.parents == [sha.encode()] and commit.message.decode("utf-8", "replace").strip() == REPEATED
+            return head if ours else sha
+
+    def reset(self, repo: str, sha: str | None) -> None:
+        """Makes a commit that lies in the repository its head, as it is elsewhere; None: there is no commit yet."""
+        with self._writing(repo) as git:
+            if sha:
+                git.refs[MAIN] = ObjectID(sha.encode())
+            else:
+                git.refs.remove_if_equals(MAIN, None)
+
     def create(self, repo: str) -> None:
         """The repository exists; one half made by a killed process is completed. Idempotent."""
         with self._writing(repo):
@@ -88,6 +122,20 @@ class Repositories:
         """Every commit of `main`, newest first."""
         with self.open(repo) as git:
             return [commit.id.decode() for commit in _history(git)]
+
+    def holds(self, repo: str, sha: str) -> bool:
+        """Whether the commit lies in the history of `main`."""
+        return sha in self.history(repo)
+
+    def changes(self, repo: str, sha: str) -> dict[str, bytes]:
+        """The files that a commit made or changed; those of the commit before for one that `repeat` made."""
+        with self.open(repo) as git:
+            commit = _find(git, repo, sha)
+            while commit.message.decode("utf-8", "replace").strip() == REPEATED:
+                commit = _find(git, repo, commit.parents[0].decode())
+            before = _tree(git, repo, commit.parents[0].decode()) if commit.parents else {}
+            after = _tree(git, repo, sha)
+            return {path: _blob(git, blob) for path, blob in after.items() if before.get(path) != blob}
 
     def tree(self, repo: str, sha: str) -> dict[str, str]:
         """Path → blob id of the regular files of a commit: no symlinks, no submodules. Raises UnknownCommit."""
@@ -200,11 +248,15 @@ def _history(git: Repo) -> Iterator[Commit]:
             yield entry.commit
 
 
+def _find(git: Repo, repo: str, sha: str) -> Commit:
+    for commit in _history(git):
+        if commit.id == sha.encode():
+            return commit
+    raise UnknownCommit(repo, sha)
+
+
 def _tree(git: Repo, repo: str, sha: str) -> dict[str, str]:
-    commit = next((commit for commit in _history(git) if commit.id == sha.encode()), None)
-    if commit is None:
-        raise UnknownCommit(repo, sha)
-    entries = git.object_store.iter_tree_contents(commit.tree)
+    entries = git.object_store.iter_tree_contents(_find(git, repo, sha).tree)
     return {
         entry.path.decode("utf-8", "surrogateescape"): entry.sha.decode()
         for entry in entries

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from agent.publish.git import Repositories
-from agent.publish.publisher import Site
+from agent.publish.publisher import Remedy, Site, Wish
 
 
 class LocalPublisher:
@@ -22,17 +22,24 @@ class LocalPublisher:
         self._sites_url = sites_url
         self._probe_url = probe_url
 
-    async def reserve(self, repo: str, description: str) -> Site:
+    async def reserve(self, wish: Wish) -> Site:
         """The repository exists and can be cloned, empty or not."""
-        await asyncio.to_thread(self._repositories.create, repo)
-        url = f"{self._sites_url}/{repo}"
-        return Site(repo=repo, repo_url=f"{url}.git", pages_url=f"{url}/")
+        await asyncio.to_thread(self._repositories.create, wish.repo)
+        url = f"{self._sites_url}/{wish.repo}"
+        return Site(repo=wish.repo, repo_url=f"{url}.git", pages_url=f"{url}/")
 
     async def push(self, site: Site, commit_sha: str) -> None:
         """Nothing to do: the repository that was committed to is the public one."""
 
-    async def enable_pages(self, site: Site) -> None:
+    async def enable_pages(self, site: Site) -> str:
         """Nothing to do: every head is served."""
+        return site.pages_url
+
+    async def remedy(self, site: Site, commit_sha: str, waited_s: float) -> Remedy:
+        return "wait"
+
+    async def rebuild(self, site: Site) -> None:
+        """Nothing is built here."""
 
     async def is_live(self, site: Site, commit_sha: str) -> bool:
         """Whether the commit is the head and its page comes back over HTTP, byte for byte."""

@@ -2,44 +2,72 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
 
-from agent.publish.git import Repositories
+from agent.errors import PublishError
+from agent.publish.git import HeadMoved, Repositories
 from agent.records import Publication, Record
 
 Step = Callable[[str, Callable[[], Awaitable[Any]]], Awaitable[Any]]  # runs an action once, by name, and keeps its JSON
 
-LIVE_POLL_S = (0.1, 0.3, 1.0, 2.0)  # waits between two looks at the site; the last one repeats
+LIVE_POLL_S = (0.1, 0.3, 1.0)  # waits between two looks at the site; the last one repeats
+PUSHES = 3
+
+
+class Wish(Record):
+    """The repository that a round wants."""
+
+    repo: str  # its name here, and elsewhere if it is free there
+    description: str
+    mark: str  # the same for all rounds of one task and no other: tells our repositories from a stranger's
+    round: int
+    known: Publication | None  # of the newest earlier round that was published
 
 
 class Site(Record):
     """A reserved repository and the address its pages will have."""
 
-    repo: str
+    repo: str  # its name here
     repo_url: str
     pages_url: str
+    published: bool = False  # an earlier round was: Pages are on
+
+
+Remedy = Literal["wait", "rebuild", "repeat"]  # nothing to be done · ask for a build · a new commit of the same files
 
 
 class Publisher(Protocol):
-    """One target. Every action may be repeated after a crash with the same effect. Raises PublishError, Transient."""
+    """One target. Every action may be repeated after a crash with the same effect. Raises PublishError."""
 
     name: str
     reserve_s: float  # time the loop must leave for publishing here
 
-    async def reserve(self, repo: str, description: str) -> Site:
-        """The repository exists and is ours."""
+    async def reserve(self, wish: Wish) -> Site:
+        """The repository exists and is ours; what it holds already is here too, as the head of `main`."""
         ...
 
     async def push(self, site: Site, commit_sha: str) -> None:
-        """The commit of the local repository is the head of the public one."""
+        """The commit of the local repository is the head of the public one.
+
+        Raises HeadMoved when somebody else committed there; their commit is the local head then.
+        """
         ...
 
-    async def enable_pages(self, site: Site) -> None:
-        """Pages are switched on for the pushed branch."""
+    async def enable_pages(self, site: Site) -> str:
+        """Pages are switched on for the pushed branch; the address they really have."""
         ...
 
     async def is_live(self, site: Site, commit_sha: str) -> bool:
         """Whether the bytes served are the bytes of this commit, right now."""
+        ...
+
+    async def remedy(self, site: Site, commit_sha: str, waited_s: float) -> Remedy:
+        """What would help a commit that is not live after so long."""
+        ...
+
+    async def rebuild(self, site: Site) -> None:
+        """A new build of the head is asked for."""
         ...
 
     async def ready(self) -> str | None:
@@ -65,6 +93,7 @@ async def publish(
     step: Step,
     live_until: float,
     clock: Callable[[], float],
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> Publication:
     """One commit, known and stored before it is pushed, and served before it is called live. Raises PublishError."""
 
@@ -73,18 +102,68 @@ async def publish(
             repositories.commit, site.repo, files, message=commit.message, at=commit.at, parent=commit.parent
         )
 
-    async def wait_until_live() -> bool:
-        looks = 0
-        while not await publisher.is_live(site, sha):
-            wait_s = LIVE_POLL_S[min(looks, len(LIVE_POLL_S) - 1)]
-            if clock() + wait_s >= live_until:
-                return False
-            await asyncio.sleep(wait_s)
-            looks += 1
-        return True
+    async def push() -> str:
+        """The sha that was pushed: another one than `sha` when a person's commit came between."""
+        pushed: str = sha
+        for _ in range(PUSHES):
+            try:
+                await publisher.push(site, pushed)
+            except HeadMoved:
+                pushed = await asyncio.to_thread(
+                    repositories.commit_on_top, site.repo, files, message=commit.message, at=commit.at
+                )
+            else:
+                return pushed
+        raise PublishError(f"somebody else keeps committing to {site.repo_url}: send the task again later")
 
-    sha = await step("commit", commit_files)
-    await step("push", lambda: publisher.push(site, sha))
-    await step("enable_pages", lambda: publisher.enable_pages(site))
-    live = await step("wait_live", wait_until_live)
+    sha: str = await step("commit", commit_files)
+    sha = await step("push", push)
+    site = site.model_copy(update={"pages_url": await step("enable_pages", lambda: publisher.enable_pages(site))})
+    watch = Watch(site, publisher, repositories, live_until, clock, sleep)
+    sha, live = await step("wait_live", lambda: watch.until_live(sha))
     return Publication(repo_url=site.repo_url, commit_sha=sha, pages_url=site.pages_url, live=live)
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Waits for a commit to be served, and helps a host that forgot it: each remedy once."""
+
+    site: Site
+    publisher: Publisher
+    repositories: Repositories
+    until: float
+    clock: Callable[[], float]
+    sleep: Callable[[float], Awaitable[None]]
+
+    async def until_live(self, sha: str) -> tuple[str, bool]:
+        """The commit to report, which a remedy may have made new, and whether it is live."""
+        head = await asyncio.to_thread(self.repositories.repeated, self.site.repo, sha)
+        if head != sha:  # a killed process had begun this remedy
+            head = await self._push_repeated(sha, head)
+        began_at, tried, looks, sha = self.clock(), {"repeat"} if head != sha else set[str](), 0, head
+        while not await self.publisher.is_live(self.site, sha):
+            remedy = await self.publisher.remedy(self.site, sha, self.clock() - began_at)
+            if remedy not in tried:
+                tried.add(remedy)
+                sha = await self._help(sha, remedy)
+            wait_s = LIVE_POLL_S[min(looks, len(LIVE_POLL_S) - 1)]
+            if self.clock() + wait_s >= self.until:
+                return sha, False
+            await self.sleep(wait_s)
+            looks += 1
+        return sha, True
+
+    async def _help(self, sha: str, remedy: Remedy) -> str:
+        if remedy == "rebuild":
+            await self.publisher.rebuild(self.site)
+        if remedy == "repeat":
+            sha = await self._push_repeated(sha, await asyncio.to_thread(self.repositories.repeat, self.site.repo, sha))
+        return sha
+
+    async def _push_repeated(self, sha: str, repeated: str) -> str:
+        """Somebody else's newer commit makes a new build by itself."""
+        try:
+            await self.publisher.push(self.site, repeated)
+        except HeadMoved:
+            return sha
+        return repeated

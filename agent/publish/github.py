@@ -1,0 +1,283 @@
+"""The publisher for GitHub Pages: git pushes the commit, four REST calls do the rest, and the bytes served decide.
+
+A repository is ours when its description ends in the mark of the task, or when it is where the store says that an
+earlier round was published. Any other one of the same name is left alone, and the name gets a number.
+"""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
+from typing import TypeVar
+from urllib.parse import quote, urlsplit
+
+import httpx
+
+from agent.errors import PublishError
+from agent.events import emit
+from agent.publish.git import HeadMoved, Repositories
+from agent.publish.github_api import RETRIES_S, GitHubApi, sentence
+from agent.publish.publisher import Remedy, Site, Wish
+from agent.publish.remote import NoAccess, Rejected, Remote, Unreachable
+from agent.records import Json
+
+MAX_DESCRIPTION_CHARS = 350
+MAX_NAMES = 20
+SOURCE: Json = {"branch": "main", "path": "/"}
+NO_BUILD_S = 20.0  # a build is listed after a second or two
+STUCK_S = 150.0  # builds take 20 to 90 s; a cancelled one never ends
+DIAGNOSE_EVERY_S = 10.0
+READY_FOR_S = 300.0  # how long a good word about the token holds
+PAGES_TROUBLE = "Pages cannot be switched on for {}: {}; a private repository, the owner's plan or policy may forbid it"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A repository as the API describes it."""
+
+    name: str
+    url: str
+    description: str
+
+    @classmethod
+    def read(cls, body: Json) -> "Found":
+        return cls(str(body["name"]), str(body["html_url"]), str(body.get("description") or ""))
+
+    def bears(self, mark: str) -> bool:
+        return self.description.endswith(f"[{mark}]")
+
+
+class GitHubPublisher:
+    """`owner` is a user or an organisation, None the user of the token."""
+
+    name = "github"
+    reserve_s = 120.0
+
+    def __init__(self, api: GitHubApi, repositories: Repositories, *, owner: str | None) -> None:
+        self._api = api
+        self._repositories = repositories
+        self._owner = owner
+        self._login: str | None = None
+        self._ready_until = 0.0
+        self._diagnosed_at: dict[str, float] = {}
+
+    # -- the protocol ------------------------------------------------------------------------------------------------
+
+    async def reserve(self, wish: Wish) -> Site:
+        """Round 1 makes the repository, later rounds find it: by the store, else by its mark."""
+        found, fresh = await self._earlier(wish), False
+        if found is None:
+            found, fresh = await self._made(wish)
+        await asyncio.to_thread(self._repositories.create, wish.repo)
+        if not fresh:
+            await self._catch_up(wish, found.url)
+        known = wish.known if wish.known and wish.known.repo_url == found.url else None
+        pages_url = known.pages_url if known else self._pages_url(await self._owner_name(), found.name)
+        return Site(repo=wish.repo, repo_url=found.url, pages_url=pages_url, published=known is not None)
+
+    async def push(self, site: Site, commit_sha: str) -> None:
+        remote = self._remote(site.repo_url)
+        try:
+            await self._patiently(partial(remote.push, site.repo, commit_sha))
+        except HeadMoved:
+            await self._patiently(partial(remote.fetch, site.repo))
+            raise
+        except Rejected as error:
+            raise PublishError(
+                f"GitHub refuses the content of this commit ({error}): take out what its push protection found"
+            ) from None
+
+    async def enable_pages(self, site: Site) -> str:
+        return site.pages_url if site.published else await self._switch_on(site)
+
+    async def _switch_on(self, site: Site) -> str:
+        path = f"{_api_path(site)}/pages"
+        made = await self._api.change("POST", path, {"build_type": "legacy", "source": SOURCE}, also=(409, 422))
+        if made.status == 422:
+            raise PublishError(PAGES_TROUBLE.format(site.repo_url, sentence(made, "POST", path)))
+        if made.status == 201:
+            return str(made.body.get("html_url") or site.pages_url)
+        there = (await self._api.get(path, also=(404,))).body or {}
+        if there.get("source") not in (None, SOURCE) or there.get("build_type") == "workflow":
+            await self._api.change("PUT", path, {"build_type": "legacy", "source": SOURCE})
+            await self.rebuild(site)
+        return str(there.get("html_url") or site.pages_url)
+
+    async def is_live(self, site: Site, commit_sha: str) -> bool:
+        """Every file that this commit changed and index.html, at addresses of its own; at last the bare address, so
+        that no old page is kept by a cache on the way."""
+        wanted = await asyncio.to_thread(self._proof, site.repo, commit_sha)
+        for files in (dict(list(wanted.items())[:1]), wanted):  # while there is no build, one look is enough
+            urls = [f"{site.pages_url}{quote(path)}?v={commit_sha[:12]}" for path in files]
+            if await asyncio.gather(*map(self._served, urls)) != list(files.values()):
+                return False
+        return await self._served(site.pages_url) == wanted["index.html"] if "index.html" in wanted else True
+
+    async def remedy(self, site: Site, commit_sha: str, waited_s: float) -> Remedy:
+        """Asks for the state of the build, seldom; it is a hint only."""
+        now = self._api.clock()
+        if waited_s < NO_BUILD_S or now - self._diagnosed_at.get(commit_sha, 0.0) < DIAGNOSE_EVERY_S:
+            return "wait"
+        self._diagnosed_at[commit_sha] = now
+        latest = await self._api.poll(f"{_api_path(site)}/pages/builds/latest", also=(404,))
+        build = latest.body if latest.status == 200 else {}
+        status = build.get("status") if build.get("commit") == commit_sha else "none"
+        emit("pages.slow", repo=site.repo_url, status=status, waited_s=round(waited_s, 1))
+        return diagnosis(str(status), waited_s)
+
+    async def rebuild(self, site: Site) -> None:
+        asked = await self._api.change("POST", f"{_api_path(site)}/pages/builds", also=(404, 409, 422))
+        if asked.status == 404:  # somebody switched Pages off
+            await self._switch_on(site)
+
+    async def ready(self) -> str | None:
+        """Asks GitHub now and then, and at once while something is wrong."""
+        if self._api.clock() < self._ready_until:
+            return None
+        try:
+            await self.examine()
+        except PublishError as error:
+            return str(error)
+        self._ready_until = self._api.clock() + READY_FOR_S
+        return None
+
+    async def examine(self) -> str:
+        """Who the token is and what it may do, in words. Raises PublishError with the remedy."""
+        answer = await self._api.get("/user")
+        login, scopes = str(answer.body["login"]), answer.headers.get("x-oauth-scopes", "")
+        granted = {scope.strip() for scope in scopes.split(",")} - {""}
+        if granted and not granted & {"repo", "public_repo"}:
+            raise PublishError(f"GITHUB_TOKEN has the scopes {scopes}: it needs repo (or public_repo)")
+        left = answer.headers.get("x-ratelimit-remaining", "unknown")
+        owner = self._owner or login
+        powers = f"scopes {scopes}" if granted else "fine-grained: its rights show at the first use"
+        return f"as {login} for {owner}, {powers}; requests left this hour: {left}"
+
+    # -- finding and making ------------------------------------------------------------------------------------------
+
+    async def _owner_name(self) -> str:
+        if self._login is None:
+            self._login = str((await self._api.get("/user")).body["login"])
+        return self._owner or self._login
+
+    async def _earlier(self, wish: Wish) -> Found | None:
+        """The repository of an earlier round."""
+        if wish.known and self._is_ours(wish.known.repo_url):
+            return Found(wish.known.repo_url.rpartition("/")[2], wish.known.repo_url, "")
+        return await self._marked(wish.mark, await self._owner_name()) if wish.round > 1 else None
+
+    async def _marked(self, mark: str, owner: str) -> Found | None:
+        """The newest repository with this mark; only a machine without memory has to ask."""
+        for page in count(1):
+            listed = await self._api.get(f"/users/{owner}/repos?sort=created&per_page=100&page={page}", also=(404,))
+            repositories = [Found.read(body) for body in listed.body] if listed.status == 200 else []
+            for found in repositories:
+                if found.bears(mark):
+                    return found
+            if len(repositories) < 100:
+                return None
+        return None
+
+    async def _made(self, wish: Wish) -> tuple[Found, bool]:
+        """A repository of our own, and whether it was made just now; a stranger's name gets a number."""
+        owner = await self._owner_name()
+        place = "/user/repos" if owner.lower() == (self._login or "").lower() else f"/orgs/{owner}/repos"
+        for number in range(1, MAX_NAMES):
+            name = wish.repo if number == 1 else f"{wish.repo}-{number}"
+            body = {
+                "name": name,
+                "description": _description(wish),
+                "homepage": self._pages_url(owner, name),
+                "private": False,
+                "auto_init": False,
+                "has_wiki": False,
+                "has_projects": False,
+            }
+            made = await self._api.change("POST", place, body, also=(422,))
+            if made.status == 201:
+                return Found.read(made.body), True
+            if "already exists" not in made.message:
+                raise PublishError(sentence(made, "POST", place))
+            there = await self._api.get(f"/repos/{owner}/{name}", also=(404,))
+            if there.status == 200 and Found.read(there.body).bears(wish.mark):
+                return Found.read(there.body), False
+        raise PublishError(f"{MAX_NAMES} names like {wish.repo} are taken at {owner}: rename or remove some")
+
+    async def _catch_up(self, wish: Wish, url: str) -> None:
+        """What is there is here: an earlier round, or a person's edit. A round 1 that nobody saw begins anew."""
+        remote = self._remote(url)
+        head = await self._patiently(remote.head)
+        if head is None and wish.round == 1:
+            await asyncio.to_thread(self._repositories.reset, wish.repo, None)
+        if head is not None and head != await asyncio.to_thread(self._repositories.head, wish.repo):
+            await self._patiently(partial(remote.fetch, wish.repo))
+
+    # -- helpers -----------------------------------------------------------------------------------------------------
+
+    def _remote(self, url: str) -> Remote:
+        return Remote(self._repositories, f"{url}.git", token=self._api.token)
+
+    async def _patiently(self, act: Callable[[], Awaitable[T]]) -> T:
+        """git over a connection that may fail: what was done is not done twice, since each act looks first."""
+        for wait_s in (*RETRIES_S, None):
+            try:
+                return await act()
+            except NoAccess as error:
+                raise PublishError(f"{error}: give GITHUB_TOKEN Contents (write) on all repositories") from None
+            except Unreachable as error:
+                if wait_s is None:
+                    raise PublishError(f"GitHub's git does not answer ({error}): send the task again later") from None
+                await self._api.sleep(wait_s)
+        raise AssertionError
+
+    def _proof(self, repo: str, sha: str) -> dict[str, bytes]:
+        changed = self._repositories.changes(repo, sha)
+        visible = {path: data for path, data in changed.items() if not re.search(r"(^|/)[._]", path)}
+        index = self._repositories.read(repo, sha, "index.html")
+        return visible | ({"index.html": index} if index is not None else {})
+
+    async def _served(self, url: str) -> bytes | None:
+        try:
+            answer = await self._api.http.get(url, headers={"Cache-Control": "no-cache", "Accept-Encoding": "identity"})
+        except httpx.HTTPError:
+            return None
+        return answer.content if answer.status_code == 200 else None
+
+    def _is_ours(self, repo_url: str) -> bool:
+        """Whether an address of the store is on this GitHub: an earlier round may have been published elsewhere."""
+        return urlsplit(repo_url).hostname in (_web_host(self._api.url), urlsplit(self._api.url).hostname)
+
+    def _pages_url(self, owner: str, name: str) -> str:
+        """Where pages usually are; GitHub's own word, which comes with Pages, is what is reported."""
+        api = urlsplit(self._api.url)
+        if api.hostname == "api.github.com":
+            root = f"{owner.lower()}.github.io"
+            return f"https://{root}/" if name.lower() == root else f"https://{root}/{name}/"
+        return f"{api.scheme}://{api.netloc}/pages/{owner}/{name}/"
+
+
+def diagnosis(status: str, waited_s: float) -> Remedy:
+    """What a build in this state after so long asks for. A cancelled or lost one never runs again for its commit."""
+    if status in ("none", "errored"):
+        return "rebuild" if waited_s < STUCK_S else "repeat"
+    return "repeat" if status == "cancelled" or waited_s >= STUCK_S else "wait"
+
+
+def _description(wish: Wish) -> str:
+    """One line, which ends in the mark."""
+    mark = f" [{wish.mark}]"
+    line = " ".join("".join(c if c.isprintable() else " " for c in wish.description).split())
+    return f"{line[: MAX_DESCRIPTION_CHARS - len(mark)].strip()}{mark}"
+
+
+def _api_path(site: Site) -> str:
+    return f"/repos{urlsplit(site.repo_url).path}"
+
+
+def _web_host(api_url: str) -> str:
+    host = urlsplit(api_url).hostname or ""
+    return "github.com" if host == "api.github.com" else host

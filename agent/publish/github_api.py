@@ -1,0 +1,174 @@
+"""GitHub's REST API over plain httpx: its limits are kept, passing faults are retried, the rest becomes a sentence.
+
+The token is a header and goes to the API's own origin only.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from agent.errors import PublishError
+from agent.records import Json
+
+VERSION = "2022-11-28"
+MUTATION_SPACING_S = 1.0  # GitHub's advice for a token that makes many changes
+RETRIES_S = (1.0, 2.0, 4.0, 8.0, 16.0)
+LONGEST_WAIT_S = 120.0  # for a limit to pass; a task has ten minutes
+SECONDARY_LIMIT_S = 60.0  # GitHub's advice where it names no time
+MAX_REDIRECTS = 3
+MAX_ANSWER_CHARS = 300
+
+Sleep = Callable[[float], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Status and JSON of an answer that the caller asked to see."""
+
+    status: int
+    body: Any
+    headers: Mapping[str, str]
+
+    @property
+    def message(self) -> str:
+        """GitHub's own words about what is wrong."""
+        if not isinstance(self.body, dict):
+            return ""
+        faults = self.body.get("errors")
+        details = [str(e.get("message") or e.get("code", "")) if isinstance(e, dict) else str(e) for e in faults or ()]
+        return "; ".join(filter(None, [str(self.body.get("message", "")), *details]))[:MAX_ANSWER_CHARS]
+
+
+@dataclass
+class GitHubApi:
+    """One token at one API; all its changes go one after the other."""
+
+    http: httpx.AsyncClient
+    url: str
+    token: str
+    clock: Callable[[], float] = time.time
+    sleep: Sleep = asyncio.sleep
+    _changing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _next_change_at: float = 0.0
+    _etags: dict[str, tuple[str, Answer]] = field(default_factory=dict)
+
+    async def get(self, path: str, *, also: tuple[int, ...] = ()) -> Answer:
+        """A 2xx, or one of the statuses of `also`. Raises PublishError."""
+        return await self._retried("GET", path, None, also)
+
+    async def poll(self, path: str, *, also: tuple[int, ...] = ()) -> Answer:
+        """Like `get` for what is asked again and again: an answer that has not changed costs no quota."""
+        etag, known = self._etags.get(path, ("", None))
+        answer = await self._retried("GET", path, None, (*also, 304), {"If-None-Match": etag} if etag else {})
+        if answer.status == 304 and known:
+            return known
+        if "etag" in answer.headers:
+            self._etags[path] = (answer.headers["etag"], answer)
+        return answer
+
+    async def change(self, method: str, path: str, body: Json | None = None, *, also: tuple[int, ...] = ()) -> Answer:
+        """A mutating call, spaced from the one before. The caller must be content to have it made twice."""
+        async with self._changing:
+            await self.sleep(max(0.0, self._next_change_at - self.clock()))
+            try:
+                return await self._retried(method, path, body, also)
+            finally:
+                self._next_change_at = self.clock() + MUTATION_SPACING_S
+
+    async def _retried(
+        self, method: str, path: str, body: Json | None, also: tuple[int, ...], headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        for wait_s in (*RETRIES_S, None):
+            try:
+                answer = await self._sent(method, path, body, headers or {})
+            except httpx.HTTPError as error:
+                trouble = f"no answer ({type(error).__name__})"
+            else:
+                limit_s = _limit_s(answer, self.clock())
+                if limit_s is None and answer.status < 500:
+                    if answer.status < 300 or answer.status in also:
+                        return answer
+                    raise PublishError(sentence(answer, method, path))
+                trouble = f"{answer.status} {answer.message}"
+                wait_s = _longer(wait_s, limit_s, trouble)
+            if wait_s is not None:
+                await self.sleep(wait_s)
+        raise PublishError(f"GitHub did not take {method} {path}: {trouble}; send the task again later")
+
+    async def _sent(self, method: str, path: str, body: Json | None, headers: Mapping[str, str]) -> Answer:
+        """One exchange; a renamed repository is followed."""
+        url = path if path.startswith("http") else f"{self.url}{path}"
+        for _ in range(MAX_REDIRECTS + 1):
+            response = await self.http.request(
+                method,
+                url,
+                content=json.dumps(body) if body is not None else None,
+                headers={
+                    "Accept": "application/vnd.github+json",
+                    "Authorization": f"Bearer {self.token}",
+                    "X-GitHub-Api-Version": VERSION,
+                    **({"Content-Type": "application/json"} if body is not None else {}),
+                    **headers,
+                },
+            )
+            following = response.next_request
+            if response.status_code not in (301, 302, 307, 308) or following is None:
+                break
+            url = str(following.url)
+            if urlsplit(url)[:2] != urlsplit(self.url)[:2]:
+                raise PublishError(f"GITHUB_API_URL: {self.url} redirects to another host: name that one")
+        return Answer(response.status_code, _json(response), response.headers)
+
+
+def sentence(answer: Answer, method: str, path: str) -> str:
+    """What is wrong and who can mend it."""
+    said = f"GitHub says {answer.message!r}" if answer.message else f"GitHub answered {answer.status}"
+    lower = answer.message.lower()
+    if answer.status == 401:
+        return "GITHUB_TOKEN is wrong or has expired (401): make a new one and set it"
+    if "verified" in lower and "mail" in lower:
+        return f"the token's user has no verified e-mail ({said}): verify it at github.com/settings/emails"
+    if answer.status in (403, 404):
+        needed = answer.headers.get("x-accepted-github-permissions") or answer.headers.get("x-accepted-oauth-scopes")
+        wish = (
+            f"give it {needed}" if needed else "give it Administration, Contents and Pages (write) on all repositories"
+        )
+        return f"GITHUB_TOKEN may not {method} {path} ({answer.status}, {said}): {wish}"
+    return f"GitHub refuses {method} {path} ({answer.status}): {said}"
+
+
+def _longer(wait_s: float | None, limit_s: float | None, trouble: str) -> float | None:
+    """The wait before the next try; the limit's own when it asks for one that a task can afford."""
+    if limit_s is None or wait_s is None:
+        return wait_s
+    if limit_s > LONGEST_WAIT_S:
+        raise PublishError(f"GitHub's rate limit is used up for {limit_s / 60:.0f} minutes ({trouble}): send it later")
+    return max(wait_s, limit_s)
+
+
+def _limit_s(answer: Answer, now: float) -> float | None:
+    """How long a rate limit asks to wait; None when it is none."""
+    if answer.status not in (403, 429, 503):
+        return None
+    retry_after = answer.headers.get("retry-after", "")
+    if retry_after.isdigit():
+        return float(retry_after)
+    if answer.status == 503:
+        return None
+    reset = answer.headers.get("x-ratelimit-reset", "")
+    if answer.headers.get("x-ratelimit-remaining") == "0" and reset.isdigit():
+        return max(1.0, float(reset) - now + 1)
+    return SECONDARY_LIMIT_S if answer.status == 429 or "rate limit" in answer.message.lower() else None
+
+
+def _json(response: httpx.Response) -> Any:
+    try:
+        return response.json() if response.content else None
+    except ValueError:
+        return None

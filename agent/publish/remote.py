@@ -1,0 +1,112 @@
+"""A repository on another host, over git's smart HTTP: its head, what it has more than ours, and a push that overwrites
+nothing. The token goes into a header of each request, never into an address.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from dulwich.client import HTTPUnauthorized, Urllib3HttpGitClient
+from dulwich.errors import GitProtocolError, HangupException, NotGitRepository, SendPackError
+from dulwich.objects import ObjectID
+from dulwich.refs import Ref
+
+from agent.errors import AgentError
+from agent.publish.git import MAIN, HeadMoved, Repositories
+
+SILENCE_S = 60.0  # no byte for so long: the connection is dead
+USER = "x-access-token"
+OVERTAKEN = ("fetch first", "non-fast-forward", "failed to update", "failed to write", "lock", "old value", "stale")
+
+T = TypeVar("T")
+
+
+class Rejected(AgentError):
+    """The host refuses the content of a push for good; the message is the host's own."""
+
+
+class NoAccess(AgentError):
+    """The host does not know this repository, or does not open it to this token."""
+
+
+class Unreachable(AgentError):
+    """No complete answer; the same call may succeed later."""
+
+
+class Remote:
+    """The repository at an http(s) address of git."""
+
+    def __init__(self, repositories: Repositories, url: str, *, token: str) -> None:
+        self._repositories = repositories
+        self._url = url
+        self._token = token
+
+    async def head(self) -> str | None:
+        """The commit of the remote `main`; None in an empty repository. One request."""
+        return await asyncio.to_thread(self._call, self._head)
+
+    async def fetch(self, repo: str) -> str | None:
+        """Brings the remote `main`, history and all, and makes it ours; None when it is empty: then ours is left."""
+        return await asyncio.to_thread(self._call, lambda client: self._fetch(client, repo))
+
+    async def push(self, repo: str, sha: str) -> None:
+        """The remote `main` is `sha`. Raises HeadMoved when it holds a commit that `sha` does not stand on, Rejected.
+
+        One request when it is so already, else two.
+        """
+        await asyncio.to_thread(self._call, lambda client: self._push(client, repo, sha))
+
+    def _call(self, act: Callable[[Urllib3HttpGitClient], T]) -> T:
+        client = Urllib3HttpGitClient(self._url, username=USER, password=self._token, timeout=SILENCE_S)
+        try:
+            return act(client)
+        except (HTTPUnauthorized, NotGitRepository):
+            raise NoAccess(f"{self._url} is not open to the token") from None
+        except SendPackError as error:
+            raise Rejected(_text(error)) from None
+        except GitProtocolError as error:
+            if "http resp 403" in str(error):
+                raise NoAccess(f"{self._url} may not be written with this token") from None
+            raise Unreachable(f"{self._url}: {_text(error)}") from None
+        except (HangupException, OSError, AssertionError, ValueError) as error:  # an answer cut off or garbled
+            raise Unreachable(f"{self._url}: {_text(error)}") from None
+
+    def _head(self, client: Urllib3HttpGitClient) -> str | None:
+        found = client.get_refs(b"", protocol_version=0).refs.get(MAIN)
+        return found.decode() if found else None
+
+    def _fetch(self, client: Urllib3HttpGitClient, repo: str) -> str | None:
+        self._repositories.create(repo)
+        with self._repositories.open(repo) as git:
+
+            def wanted(refs: Mapping[Ref, ObjectID], depth: int | None = None) -> list[ObjectID]:
+                return [refs[MAIN]] if MAIN in refs and refs[MAIN] not in git.object_store else []
+
+            found = client.fetch(b"", git, determine_wants=wanted).refs.get(MAIN)
+        if found is None:
+            return None
+        self._repositories.reset(repo, found.decode())
+        return found.decode()
+
+    def _push(self, client: Urllib3HttpGitClient, repo: str, sha: str) -> None:
+        known = set(self._repositories.history(repo))
+        said: list[bytes] = []
+
+        def update(refs: dict[Ref, ObjectID]) -> dict[Ref, ObjectID]:
+            # The protocol itself would overwrite a head that we do not know.
+            found = refs.get(MAIN)
+            if found is not None and found.decode() not in known:
+                raise HeadMoved(repo, expected=sha, found=found.decode())
+            return {MAIN: ObjectID(sha.encode())}
+
+        with self._repositories.open(repo) as git:
+            pack: Any = git.generate_pack_data  # dulwich types the two ends differently
+            result = client.send_pack(b"", update, pack, progress=said.append)
+        for reason in filter(None, (result.ref_status or {}).values()):
+            if any(word in reason for word in OVERTAKEN):
+                raise HeadMoved(repo, expected=sha, found=None)
+            raise Rejected(" ".join([reason, *b"".join(said).decode("utf-8", "replace").split()])[:2_000])
+
+
+def _text(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

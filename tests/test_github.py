@@ -1,0 +1,466 @@
+"""The GitHub publisher against a GitHub on loopback: real HTTP, real git, every call checked by GitHub's own schema."""
+
+import asyncio
+import json
+import re
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from starlette.responses import JSONResponse
+
+from agent import net
+from agent.errors import PublishError
+from agent.publish.git import Repositories
+from agent.publish.github import Found, GitHubPublisher, diagnosis
+from agent.publish.github_api import Answer, GitHubApi, sentence
+from agent.publish.local import LocalPublisher
+from agent.publish.publisher import Commit, Publisher, Wish, publish
+from agent.publish.sites import sites_app
+from agent.records import Publication
+from agent.testing.github import FakeGitHub
+from tests.harness import free_port
+
+TOKEN = "canary-github-token"
+FILES = {
+    "index.html": b"<title>One</title>",
+    "LICENSE": b"MIT License\n",
+    ".nojekyll": b"",
+    "logo.png": b"\x89PNG\0\xff",
+}
+SLICE = Path(__file__).parents[2] / "shared" / "recorded" / "github-openapi-slice.json"
+AT = 1_800_000_000.0
+
+
+@contextmanager
+def listening(app: Any, port: int) -> Iterator[None]:
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error", lifespan="off"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive()
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join(10)
+
+
+@dataclass
+class World:
+    """A machine with its repositories, and GitHub; waits of the client take no time but are written down."""
+
+    github: FakeGitHub
+    root: Path
+    slept: list[float]
+    owner: str | None = None
+    token: str = TOKEN
+    ahead_s: float = 0.0
+
+    def machine(self, name: str = "machine") -> Repositories:
+        return Repositories(self.root / name)
+
+    def run(
+        self,
+        act: Callable[[GitHubPublisher, Repositories], Awaitable[Any]],
+        name: str = "machine",
+    ) -> Any:
+        async def sleep(seconds: float) -> None:
+            self.slept.append(seconds)
+
+        def clock() -> float:
+            self.ahead_s += 11.0  # a long time between two looks
+            return AT + self.ahead_s
+
+        async def inside() -> Any:
+            async with net.client(allow_private=True) as http:
+                api = GitHubApi(http, self.github.api_url, self.token, sleep=sleep, clock=clock)
+                repositories = self.machine(name)
+                return await act(GitHubPublisher(api, repositories, owner=self.owner), repositories)
+
+        return asyncio.run(inside())
+
+    def calls(self, kind: str) -> list[str]:
+        return [f"{call.method} {call.path}" for call in self.github.seen if call.kind == kind]
+
+
+@pytest.fixture
+def world(tmp_path: Path, shared_github: FakeGitHub) -> World:
+    shared_github.__init__(  # type: ignore[misc]
+        tmp_path / "github", token=TOKEN, orgs=("harbour",), base_url=shared_github.base_url
+    )
+    return World(shared_github, tmp_path, [])
+
+
+@pytest.fixture(scope="module")
+def shared_github(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeGitHub]:
+    port = free_port()
+    fake = FakeGitHub(tmp_path_factory.mktemp("github"), token=TOKEN, base_url=f"http://127.0.0.1:{port}")
+
+    async def current(scope: Any, receive: Any, send: Any) -> None:
+        await fake.app(scope, receive, send)
+
+    with listening(current, port):
+        yield fake
+
+
+def wish(round_: int = 1, known: Publication | None = None, mark: str = "0123456789abcdef") -> Wish:
+    return Wish(
+        repo="ferry-1a2b3c", description="A page\nabout " + "ferries " * 60, mark=mark, round=round_, known=known
+    )
+
+
+async def no_time(_seconds: float) -> None:
+    await asyncio.sleep(0)
+
+
+async def plain_step(_name: str, act: Callable[[], Awaitable[Any]]) -> Any:
+    return json.loads(json.dumps(await act()))
+
+
+async def deliver(
+    publisher: Publisher,
+    repositories: Repositories,
+    files: dict[str, bytes] | None = None,
+    wanted: Wish | None = None,
+    step: Any = plain_step,
+) -> Publication:
+    wanted = wanted or wish()
+    site = await publisher.reserve(wanted)
+    base = await asyncio.to_thread(repositories.head, site.repo)
+    ticks = iter(range(10_000))
+    return await publish(
+        site,
+        files or FILES,
+        Commit(message=f"round {wanted.round}", parent=base, at=AT + wanted.round),
+        publisher=publisher,
+        repositories=repositories,
+        step=step,
+        live_until=40.0,
+        clock=lambda: float(next(ticks)),
+        sleep=no_time,
+    )
+
+
+def widened(node: Any) -> Any:
+    """OpenAPI's `nullable` in the words of JSON schema."""
+    if isinstance(node, list):
+        return [widened(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    plain = {key: widened(value) for key, value in node.items() if key != "nullable"}
+    return {"anyOf": [plain, {"type": "null"}]} if node.get("nullable") is True else plain
+
+
+def faults_of(github: FakeGitHub) -> tuple[list[str], int]:
+    """What in the calls and answers is not as GitHub's official description has it, and how many were compared."""
+    jsonschema_rs = pytest.importorskip("jsonschema_rs")
+    api = widened(json.loads(SLICE.read_text()))
+    operations = {
+        (method.upper(), re.sub(r"\{\w+\}", "[^/]+", path)): operation
+        for path, methods in api["paths"].items()
+        for method, operation in methods.items()
+    }
+    faults, compared = [], 0
+    for call in (call for call in github.seen if call.kind == "rest"):
+        operation: Any = next(
+            (o for (m, p), o in operations.items() if m == call.method and re.fullmatch(p, call.path)), {}
+        )
+        answer = operation.get("responses", {}).get(str(call.status), {})
+        answer = api["components"]["responses"].get(answer.get("$ref", "").rpartition("/")[2], answer)
+        for value, half in ((call.answer, answer), (call.body or None, operation.get("requestBody", {}))):
+            schema = half.get("content", {}).get("application/json", {}).get("schema")
+            if schema and value is not None:
+                check = jsonschema_rs.Draft4Validator({**schema, "components": api["components"]})
+                faults += [f"{call.method} {call.path}: {fault.message}" for fault in check.iter_errors(value)]
+                compared += 1
+    return faults, compared
+
+
+# -- the way of a site ---------------------------------------------------------------------------------------------
+
+
+def test_two_rounds_are_two_commits_with_few_requests_that_keep_to_the_schema(world: World) -> None:
+    first = world.run(deliver)
+    assert world.calls("rest") == ["GET /user", "POST /user/repos", "POST /repos/octo/ferry-1a2b3c/pages"]
+    assert len(world.calls("git")) == 2
+    assert (first.live, first.repo_url) == (True, f"{world.github.base_url}/octo/ferry-1a2b3c")
+    assert first.pages_url == f"{world.github.base_url}/pages/octo/ferry-1a2b3c/"
+    made = world.github.seen[1].body
+    assert len(made["description"]) <= 350
+    assert "\n" not in made["description"]
+    assert made["homepage"] == first.pages_url
+
+    seen = len(world.calls("rest")) + len(world.calls("git"))
+    second = world.run(lambda p, r: deliver(p, r, FILES | {"a.txt": b"2"}, wish(2, first)))
+    more = world.calls("rest") + world.calls("git")
+    assert len(more) - seen == 3
+    assert second.live
+    repo = world.github.find("octo", "ferry-1a2b3c")
+    assert repo
+    assert world.github.repositories.history(world.github.git(repo)) == [second.commit_sha, first.commit_sha]
+
+
+@pytest.mark.skipif(not SLICE.exists(), reason="GitHub's description is not at hand")
+def test_calls_and_answers_keep_to_githubs_own_description(world: World) -> None:
+    first = world.run(deliver)
+    world.run(deliver)
+    world.github.switches.builds = ["errored"]
+    world.run(lambda p, r: deliver(p, r, FILES | {"a.txt": b"2"}, wish(2, first)))
+    faults, compared = faults_of(world.github)
+    assert faults == []
+    assert compared > 10
+
+
+def test_every_action_done_twice_changes_nothing(world: World) -> None:
+    async def twice(_name: str, act: Callable[[], Awaitable[Any]]) -> Any:
+        result = await act()
+        assert await act() == result
+        return json.loads(json.dumps(result))
+
+    async def act(publisher: Publisher, repositories: Repositories) -> Publication:
+        await publisher.reserve(wish())
+        return await deliver(publisher, repositories, step=twice)
+
+    made = world.run(act)
+    assert made.live
+    assert list(world.github.repos) == ["octo/ferry-1a2b3c"]
+    assert world.github.repositories.history("octo.ferry-1a2b3c") == [made.commit_sha]
+
+
+def test_an_answer_that_got_lost_makes_no_second_repository(world: World) -> None:
+    world.github.switches.dropped = ["POST /user/repos", "POST /repos/octo/ferry-1a2b3c/pages"]
+    assert world.run(deliver).live
+    assert list(world.github.repos) == ["octo/ferry-1a2b3c"]
+
+
+def test_a_name_that_a_stranger_has_gets_a_number_and_later_rounds_find_it(world: World) -> None:
+    world.github.add("octo", "ferry-1a2b3c", "somebody else's")
+    first = world.run(deliver)
+    assert first.repo_url.endswith("/octo/ferry-1a2b3c-2")
+    second = world.run(lambda p, r: deliver(p, r, FILES | {"a.txt": b"2"}, wish(2, first)))
+    assert second.repo_url == first.repo_url
+    assert world.github.repositories.head("octo.ferry-1a2b3c") is None
+
+
+def test_an_organisation_owns_what_it_is_told_to(world: World) -> None:
+    world.owner = "harbour"
+    assert world.run(deliver).repo_url.endswith("/harbour/ferry-1a2b3c")
+
+
+def test_a_new_machine_finds_the_site_by_its_mark_and_builds_on_it(world: World) -> None:
+    first = world.run(deliver)
+    elsewhere = wish(2).model_copy(update={"repo": "ferry-ffffff"})
+    second = world.run(lambda p, r: deliver(p, r, FILES | {"a.txt": b"2"}, elsewhere), name="other")
+    assert second.repo_url == first.repo_url
+    assert world.github.repositories.history("octo.ferry-1a2b3c") == [second.commit_sha, first.commit_sha]
+
+
+@pytest.mark.parametrize("when", ["before", "during"])
+def test_a_persons_commit_stays_in_the_history(world: World, when: str) -> None:
+    first = world.run(deliver)
+    edit: list[str] = []
+
+    def person() -> None:
+        files = FILES | {"edit.txt": b"mine"}
+        edit.append(
+            world.github.repositories.commit(
+                "octo.ferry-1a2b3c", files, message="edit", at=AT + 1.5, parent=first.commit_sha
+            )
+        )
+
+    async def step(name: str, act: Callable[[], Awaitable[Any]]) -> Any:
+        if name == "push" and when == "during":
+            person()
+        return await plain_step(name, act)
+
+    if when == "before":
+        person()
+    second = world.run(lambda p, r: deliver(p, r, FILES | {"a.txt": b"2"}, wish(2, first), step=step))
+    assert second.live
+    history = world.github.repositories.history("octo.ferry-1a2b3c")
+    assert history == [second.commit_sha, edit[0], first.commit_sha]
+
+
+# -- live ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_page_of_the_round_before_is_not_taken_for_this_one(world: World) -> None:
+    first = world.run(deliver)
+    world.github.switches.stale_pages = 2
+    looks: list[bool] = []
+
+    async def second(publisher: GitHubPublisher, repositories: Repositories) -> None:
+        made = await deliver(publisher, repositories, FILES | {"index.html": b"two"}, wish(2, first))
+        looks.append(made.live)
+
+    world.run(second)
+    assert looks == [True]
+    assert world.github.switches.stale_pages == 0
+
+
+@pytest.mark.parametrize(
+    ("builds", "commits"),
+    [(["errored"], 1), (["cancelled"], 2), (["queued"], 2), (["cancelled", "errored"], 2)],
+)
+def test_a_build_that_fails_is_helped_and_the_sha_reported_is_the_head(
+    world: World, builds: list[str], commits: int
+) -> None:
+    world.github.switches.builds = builds
+
+    async def act(publisher: GitHubPublisher, repositories: Repositories) -> Publication:
+        site = await publisher.reserve(wish())
+        ticks = iter(range(0, 100_000, 20))
+        return await publish(
+            site,
+            FILES,
+            Commit(message="one", parent=None, at=AT),
+            publisher=publisher,
+            repositories=repositories,
+            step=plain_step,
+            live_until=1_000.0,
+            clock=lambda: float(next(ticks)),
+            sleep=no_time,
+        )
+
+    made = world.run(act)
+    assert made.live
+    history = world.github.repositories.history("octo.ferry-1a2b3c")
+    assert (len(history), history[0]) == (commits, made.commit_sha)
+
+
+@pytest.mark.parametrize(
+    ("status", "waited_s", "remedy"),
+    [
+        ("none", 30, "rebuild"),
+        ("building", 60, "wait"),
+        ("errored", 30, "rebuild"),
+        ("errored", 200, "repeat"),
+        ("queued", 160, "repeat"),
+        ("cancelled", 30, "repeat"),
+    ],
+)
+def test_the_state_of_a_build_has_its_remedy(status: str, waited_s: float, remedy: str) -> None:
+    assert diagnosis(status, waited_s) == remedy
+
+
+# -- limits and faults ---------------------------------------------------------------------------------------------
+
+
+def fault(status: int, message: str, **headers: str) -> JSONResponse:
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    return JSONResponse({"message": message, "documentation_url": ""}, status, names)
+
+
+@pytest.mark.parametrize(
+    ("answer", "waited_s"),
+    [
+        (fault(403, "You have exceeded a secondary rate limit", retry_after="7"), 7),
+        (fault(429, "Too many requests"), 60),
+        (fault(403, "You have exceeded a secondary rate limit. Wait."), 60),
+        (fault(502, "Server Error"), 1),
+    ],
+)
+def test_a_limit_is_waited_for_as_long_as_it_asks(world: World, answer: JSONResponse, waited_s: float) -> None:
+    world.github.switches.faults = [("POST /user/repos", answer)]
+    assert world.run(deliver).live
+    assert waited_s in world.slept
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (fault(401, "Bad credentials"), "make a new one"),
+        (
+            fault(403, "Resource not accessible", x_accepted_github_permissions="administration=write"),
+            "give it administration=write",
+        ),
+        (fault(403, "rate limit", x_ratelimit_remaining="0", x_ratelimit_reset="1900000000"), "rate limit is used up"),
+        (fault(422, "You must have a verified email"), "verify it at"),
+    ],
+)
+def test_a_fault_that_stays_is_a_sentence_that_says_what_to_do(world: World, answer: JSONResponse, says: str) -> None:
+    world.github.switches.faults = [("POST /user/repos", answer)]
+    with pytest.raises(PublishError, match=says) as caught:
+        world.run(deliver)
+    assert TOKEN not in str(caught.value)
+
+
+def test_pages_that_are_not_to_be_had_are_a_sentence(world: World) -> None:
+    world.github.switches.pages_refused = "Your current plan does not support GitHub Pages"
+    with pytest.raises(PublishError, match="plan"):
+        world.run(deliver)
+
+
+def test_a_wrong_token_is_known_before_any_task(world: World) -> None:
+    assert world.run(lambda p, _: p.ready()) is None
+    world.token = "wrong"
+    assert "GITHUB_TOKEN" in world.run(lambda p, _: p.ready())
+
+
+def test_the_token_is_in_no_address(world: World) -> None:
+    world.run(deliver)
+    assert not [call for call in world.github.seen if TOKEN in f"{call.path}{call.body}"]
+
+
+# -- every publisher -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["github", "local"])
+def test_a_publisher_keeps_the_promises_of_the_protocol(world: World, kind: str) -> None:
+    async def act(publisher: Publisher, repositories: Repositories) -> None:
+        assert await publisher.ready() is None
+        first = await deliver(publisher, repositories)
+        assert await publisher.reserve(wish()) == await publisher.reserve(wish())
+        second = await deliver(publisher, repositories, {**FILES, "index.html": b"two"}, wish(2, first))
+        site = await publisher.reserve(wish(2, first))
+        assert first.live
+        assert second.live
+        assert (second.repo_url, second.pages_url) == (first.repo_url, first.pages_url)
+        assert not await publisher.is_live(site, first.commit_sha)
+        assert repositories.history(site.repo) == [second.commit_sha, first.commit_sha]
+
+    if kind == "github":
+        world.run(act)
+        return
+    repositories, port = world.machine(), free_port()
+
+    async def local() -> None:
+        async with httpx.AsyncClient(trust_env=False) as http:
+            url = f"http://127.0.0.1:{port}"
+            await act(LocalPublisher(repositories, http, sites_url=url, probe_url=url), repositories)
+
+    with listening(sites_app(repositories), port):
+        asyncio.run(local())
+
+
+RECORDED = SLICE.parent / "github"
+
+
+@pytest.mark.skipif(not RECORDED.exists(), reason="the recordings are not at hand")
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("octokit-rename-repository.json", "rename-repository-newname"),
+        ("hub4j-createrepo-__files-2-user_repos.json", "test-repo-visibility-private"),
+    ],
+)
+def test_recorded_repositories_of_the_real_github_are_understood(file: str, name: str) -> None:
+    recorded = json.loads((RECORDED / file).read_text())
+    body = recorded[0]["response"] if isinstance(recorded, list) else recorded
+    found = Found.read(body)
+    assert (found.name, found.url.rpartition("/")[2]) == (name, name)
+    assert not found.bears("0123456789abcdef")
+
+
+@pytest.mark.skipif(not RECORDED.exists(), reason="the recordings are not at hand")
+def test_a_recorded_fault_of_the_real_github_is_told_in_its_own_words() -> None:
+    recorded = json.loads((RECORDED / "octokit-errors.json").read_text())[0]
+    answer = Answer(recorded["status"], recorded["response"], recorded["headers"])
+    assert "Validation Failed; invalid" in sentence(answer, "POST", recorded["path"])
