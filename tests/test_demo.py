@@ -235,7 +235,7 @@ def test_demo_ends_badly_when_a_check_of_either_round_fails(tmp_path: Path) -> N
     spoiled = json.dumps(RECORDING | {"latency_s": 0}).replace("30195", "30194")
     (tmp_path / "spoiled.json").write_text(spoiled)
     output = io.StringIO()
-    model = REPLAY | {"llm_model": f"replay/{tmp_path / 'spoiled.json'}"}
+    model = REPLAY | {"llm_model": f"replay/{tmp_path / 'spoiled.json'}", "browser": "off"}
     assert not asyncio.run(play(Console(file=output, width=200), model=model, once=True, as_json=True, port=0))
     first, second = json.loads(output.getvalue().splitlines()[-1])["rounds"]
     assert first["checks"]["failed"] == 0

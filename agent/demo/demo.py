@@ -8,6 +8,7 @@ import json
 import signal
 import time
 from collections.abc import Sequence
+from contextlib import aclosing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -22,6 +23,7 @@ from agent.demo.rounds import ROUNDS, Round
 from agent.demo.venue import Venue, venue
 from agent.errors import AgentError
 from agent.records import Json
+from agent.review.browser import Browser
 from agent.settings import Settings
 from agent.show import mark, plain
 
@@ -34,6 +36,8 @@ REPLAY: Json = {
 REPLAYED = """\
 The model is replayed: its answers were written beforehand (examples/demo.replay.json), all other parts are real.
 With a live model: set LLM_MODEL and its key, then run python main.py demo --live"""
+UNSEEN = """\
+There is no Chromium here: pages are read, not run, and the checks are such that reading decides them."""
 LIVE = "The model is the live one that this environment names."
 
 
@@ -46,9 +50,10 @@ async def play(
     """
     with TemporaryDirectory(prefix="agent-demo-", ignore_cleanup_errors=True) as folder:
         async with venue(console, Path(folder), port=wanted_port(port), model=model, github=github) as place:
-            console.print(introduction(place))
+            seen = await runs_pages(place.settings.browser)
+            console.print(introduction(place, seen=seen))
             results: list[Result] = []
-            for round_ in ROUNDS:
+            for round_ in ROUNDS if seen else [round_.without_browser() for round_ in ROUNDS]:
                 results.append(await play_round(place, round_, results))
             console.print(Text(), results_table(results), conclusion(place, results, once=once))
             if as_json:
@@ -57,6 +62,16 @@ async def play(
             if not once:
                 await stopped_by_signal()
     return passed(results)
+
+
+async def runs_pages(browser: str) -> bool:
+    """Whether a Chromium starts here."""
+    async with aclosing(Browser(browser)) as chromium:
+        try:
+            await chromium.start()
+        except AgentError:
+            return False
+        return True
 
 
 def wanted_port(port: int | None) -> int:
@@ -95,9 +110,10 @@ async def stopped_by_signal() -> None:
 # -- what people read -----------------------------------------------------------------------------------------------
 
 
-def introduction(place: Venue) -> Text:
+def introduction(place: Venue, *, seen: bool) -> Text:
     model = REPLAYED if (place.settings.llm_model or "").startswith("replay/") else LIVE
-    return Text(f"The service listens on {place.api_url}, its evaluator on {place.evaluation_url}\n{model}\n")
+    places = f"The service listens on {place.api_url}, its evaluator on {place.evaluation_url}"
+    return Text("\n".join([places, model, *([] if seen else [UNSEEN]), ""]))
 
 
 def results_table(results: Sequence[Result]) -> Table:

@@ -4,7 +4,7 @@ import base64
 import csv
 import io
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from agent.demo import grading
@@ -38,6 +38,7 @@ class Ask:
 
     check: str | Json
     grade: Callable[[Site], Grade]
+    unrun: str | Json | None = None  # asked instead where no browser runs the page: reading decides it
 
     @property
     def text(self) -> str:
@@ -50,6 +51,9 @@ class Round:
     brief: str
     asks: tuple[Ask, ...]
     attachments: Mapping[str, bytes] = field(default_factory=dict)
+
+    def without_browser(self) -> "Round":
+        return replace(self, asks=tuple(replace(ask, check=ask.unrun or ask.check) for ask in self.asks))
 
     def request(self, *, nonce: str) -> Json:
         """The body of the POST, without the secret and the address of the evaluator."""
@@ -93,6 +97,7 @@ ROUNDS = (
             Ask(
                 {"js": f'document.querySelector("#total-passengers").textContent === "{sum(TOTALS.values())}"'},
                 partial(grading.shows, "total-passengers", str(sum(TOTALS.values()))),
+                unrun={"selector": "#total-passengers"},
             ),
             Ask(
                 {"selector": "#busiest-route"},
