@@ -11,6 +11,8 @@ The house, a floor a line; a module imports only from floors below its own:
     web                            app, api, dashboard: the doors
     service                        settings in, a wired engine out
     engine                         durable workflows (deliver, notify): the only module that knows DBOS
+    delivery                       from a stored task to a publication, step by step
+    hands                          what the loop works with, each a step
     workshop                       what one task is worked on with
     loop · notify · skeleton       the agent loop on one screen · the call back · the files that code writes
     review                         verdicts with evidence on one workspace
@@ -24,5 +26,5 @@ The house, a floor a line; a module imports only from floors below its own:
     settings · workspace           the environment · immutable files
     errors · events · records      who can act · what happened · what flows
 
-To understand the product read `records`, then `loop`, then `engine`.
+To understand the product read `records`, then `loop`, then `delivery`, then `engine`.
 """

@@ -1,22 +1,20 @@
 """The durable engine: a task survives its process. The only module that knows DBOS.
 
-Two workflows. `deliver` takes a task from the queue to a publication; `notify` is one delivery attempt of the call
-back, which enqueues the next one. Everything that reads a clock, a disk or a network is a step: its result is stored,
-and a process killed at any moment takes the task up again after the last stored step. Steps keep hashes, not contents:
-blobs, model answers and the prompt lie in the store. No two steps of a workflow run at once.
+Three workflows. `deliver` takes a task from the queue to a publication; `notify` is one attempt at the call back and
+`watch` one look at a site that was not live by then, and each enqueues the next one. Everything that reads a clock, a
+disk or a network is a step: its result is stored, and a process killed at any moment takes the task up again after the
+last stored step. Steps keep hashes, not contents: blobs, answers and prompts lie in the store. No two steps of a
+workflow run at once.
 """
 
 import asyncio
-import json
 import time
-from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 from uuid import uuid4
 
-import httpx
 import structlog
 from dbos import (
     DBOS,
@@ -29,19 +27,13 @@ from dbos import (
 )
 from dbos import error as dbos_error
 
-from agent import errors, loop, notify
-from agent.errors import AgentError, LimitReached, Permanent
+from agent import errors, notify
+from agent.delivery import Delivery, Parts
+from agent.errors import AgentError
 from agent.events import emit
-from agent.llm.model import Escalation, Model
-from agent.loop import Limits, Progress, Version
-from agent.publish.git import Repositories
-from agent.publish.publisher import Commit, Publisher, Site, Wish, publish
-from agent.records import FINAL_STATES, Build, Json, Publication, Reply, Review, Task, ToolCall, ToolResult
-from agent.review.report import report
+from agent.publish.publisher import Site
+from agent.records import FINAL_STATES, Json
 from agent.store import NotificationState, Store
-from agent.tools.toolbox import Batch
-from agent.workshop import Job, Workshop
-from agent.workspace import Workspace, sha256
 
 PROTOCOL = "1"  # of the workflows: raise it when steps are added, removed or moved, so that old tasks are not misread
 TASKS, NOTIFICATIONS = "tasks", "notifications"
@@ -50,20 +42,6 @@ WATCH_S, LONGEST_WATCH_S, WATCH_LOOKS = 5.0, 300.0, 16  # looks at a site that w
 MAX_RECOVERIES = 10  # every restart counts, not only those a task caused
 BEAT_S, LEASE_S = 5.0, 30.0  # a process that has not been heard of for so long is dead, and others take its tasks
 GIVEN_UP = ("ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What the workflows work with."""
-
-    store: Store
-    repositories: Repositories
-    publisher: Publisher
-    workshop: Workshop
-    model: Model | None
-    http: httpx.AsyncClient  # guarded, for the call back
-    limits: Limits
-    clock: Callable[[], float] = time.time
 
 
 class Engine:
@@ -95,15 +73,18 @@ class Engine:
 
         @DBOS.workflow(name="deliver", max_recovery_attempts=MAX_RECOVERIES)
         async def deliver(task_id: str, attempt: int) -> None:
-            await self._run_delivery(task_id, attempt)
+            with controlled():
+                await self._run_delivery(task_id, attempt)
 
         @DBOS.workflow(name="notify", max_recovery_attempts=MAX_RECOVERIES)
         async def notify_once(task_id: str, chain: str, attempt: int, began_at: float) -> None:
-            await self._run_notification(task_id, chain, attempt, began_at)
+            with controlled():
+                await self._run_notification(task_id, chain, attempt, began_at)
 
         @DBOS.workflow(name="watch", max_recovery_attempts=MAX_RECOVERIES)
         async def watch(task_id: str, attempt: int, look: int) -> None:
-            await self._run_watch(task_id, attempt, look)
+            with controlled():
+                await self._run_watch(task_id, attempt, look)
 
         self._deliver, self._notify, self._watch_site = deliver, notify_once, watch
         DBOS.launch()  # on this loop, which it adopts for the workflows: their HTTP clients belong to it
@@ -163,121 +144,16 @@ class Engine:
         """From the queue to a publication. Ends in the state done or failed, never in between."""
         structlog.contextvars.bind_contextvars(task_id=task_id)
         try:
-            await self._deliver_task(task_id, attempt)
+            publication, done_at = await Delivery(self._parts, step).deliver(task_id, attempt)
+            await self._enqueue_notification(task_id, f"{task_id}.{attempt}", 1, done_at)
+            if not publication.live:
+                await self._enqueue_watch(task_id, attempt, 1)
         except dbos_error.DBOSException:
-            raise  # the engine's own control flow: cancelled, or taken over by another process
+            raise  # from enqueueing: cancelled, or taken over by another process
         except AgentError as error:
             await self._fail(task_id, str(error))
         except Exception as error:  # noqa: BLE001 - the boundary of a task: whatever happened, it ends and says so
             await self._fail(task_id, f"internal error: {type(error).__name__}: {error}")
-
-    async def _deliver_task(self, task_id: str, attempt: int) -> None:
-        parts, workshop = self._parts, self._parts.workshop
-        await step("begin", partial(self._begin, task_id))
-        task = await asyncio.to_thread(parts.store.task, task_id)
-        site = Site.model_validate(await step("reserve", partial(self._reserve, task)))
-        job = Job.model_validate(await step("prepare", partial(self._prepare, task, site)))
-        progress = await self._build(task, job, attempt)
-        files, build = await self._finish(task, job, site, progress)
-        publication = await publish(
-            site,
-            files,
-            Commit(message=f"{task.task}: round {task.round}", parent=job.base_sha, at=task.received_at),
-            publisher=parts.publisher,
-            repositories=parts.repositories,
-            step=step,
-            live_until=workshop.notify_by(task),
-            clock=parts.clock,
-        )
-        done_at = await step("record", partial(self._record, task, build, publication))
-        await self._enqueue_notification(task.id, f"{task.id}.{attempt}", 1, done_at)
-        if not publication.live:
-            await self._enqueue_watch(task.id, attempt, 1)
-
-    async def _begin(self, task_id: str) -> None:
-        """Waits for earlier rounds of the same site: two never run at once."""
-        store, clock = self._parts.store, self._parts.clock
-        task = await asyncio.to_thread(store.task, task_id)
-        build_by = self._parts.workshop.build_by(task)
-        while clock() < build_by and await asyncio.to_thread(store.is_behind, task):  # noqa: ASYNC110 - in the store
-            await asyncio.sleep(POLL_S)
-        await asyncio.to_thread(store.update, task_id, state="running", stage="prepare")
-        emit("task.begin", round=task.round, repo=task.repo)
-
-    async def _reserve(self, task: Task) -> Json:
-        wish = Wish(
-            repo=task.repo,
-            description=task.brief[:1_000],
-            mark=sha256(json.dumps([task.email, task.task]).encode())[:16],
-            round=task.round,
-            known=await asyncio.to_thread(self._known, task),
-        )
-        return (await self._parts.publisher.reserve(wish)).model_dump(mode="json")
-
-    def _known(self, task: Task) -> Publication | None:
-        """Where the newest earlier round was published."""
-        while task.previous_id is not None:
-            earlier = self._parts.store.view(task.previous_id)
-            if earlier.publication:
-                return earlier.publication
-            task = earlier.task
-        return None
-
-    async def _prepare(self, task: Task, site: Site) -> Json:
-        return (await self._parts.workshop.prepare(task, site)).model_dump(mode="json")
-
-    async def _build(self, task: Task, job: Job, attempt: int) -> Progress:
-        parts = self._parts
-        await step("enter_build", partial(asyncio.to_thread, parts.store.update, task.id, stage="build"))
-        start = await asyncio.to_thread(parts.workshop.load, job.files)
-        prompt = await asyncio.to_thread(parts.workshop.messages, job)
-        hands = DurableHands(parts, task, job, attempt)
-        try:
-            return await loop.build(start, prompt, hands, parts.limits)
-        except dbos_error.DBOSException:
-            raise
-        except Exception as error:  # noqa: BLE001 - a fault of ours is no reason to publish nothing
-            emit("build.fault", error=f"{type(error).__name__}: {error}")
-            best = hands.best or Version(start, Review())
-            return Progress(best, best, stopped_by="fault", error=f"internal error: {type(error).__name__}")
-
-    async def _finish(self, task: Task, job: Job, site: Site, progress: Progress) -> tuple[Workspace, Build]:
-        """What will be published is stored before anything is."""
-        store = self._parts.store
-
-        async def finish() -> Json:
-            whole, build = await self._parts.workshop.finish(task, job, site, progress)
-            details = {
-                "models": build.models,
-                "turns": build.turns,
-                "prompts_sha256": build.prompts_sha256,
-                "browser": build.review.browser,
-                "screenshots": build.screenshots,
-            }
-            await asyncio.to_thread(store.put_blobs, whole.values())
-            await asyncio.to_thread(
-                store.update,
-                task.id,
-                stage="publish",
-                findings=build.review.findings,
-                usage=build.usage,
-                details=details,
-                stopped_by=build.stopped_by,
-                error=build.error or None,
-            )
-            emit("build.done", stopped_by=build.stopped_by, turns=build.turns, failed=len(build.review.failures))
-            return build.model_dump(mode="json")
-
-        build = Build.model_validate(await step("finish", finish))
-        return await asyncio.to_thread(self._parts.workshop.load, build.files), build
-
-    async def _record(self, task: Task, build: Build, publication: Publication) -> float:
-        """When it was done: the call back is repeated from then on."""
-        body = notify.payload(task, publication)
-        update = partial(self._parts.store.update, task.id, state="done", stage="done")
-        await asyncio.to_thread(update, publication=publication, notification=body)
-        emit("task.done", commit_sha=publication.commit_sha, live=publication.live, stopped_by=build.stopped_by)
-        return self._parts.clock()
 
     async def _fail(self, task_id: str, sentence: str) -> None:
         update = partial(self._parts.store.update, task_id, state="failed", stage="failed", error=sentence)
@@ -305,7 +181,7 @@ class Engine:
         if seen is None or seen.live:
             return True
         site = Site(repo=view.task.repo, repo_url=seen.repo_url, pages_url=seen.pages_url)
-        live = await self._parts.publisher.is_live(site, seen.commit_sha)
+        live: bool = await self._parts.publisher.is_live(site, seen.commit_sha)
         if live:
             await asyncio.to_thread(store.update, task_id, publication=seen.model_copy(update={"live": True}))
             emit("task.live", commit_sha=seen.commit_sha)
@@ -339,87 +215,21 @@ class Engine:
         return wait_s
 
 
-class DurableHands:
-    """The loop's hands, each a step: what was bought, done or found once is not bought, done or found again."""
+class Interrupted(BaseException):
+    """The engine's own control flow, as no `except Exception` between a step and its workflow may hold it up."""
 
-    def __init__(self, parts: Parts, task: Task, job: Job, attempt: int) -> None:
-        self._parts = parts
-        self._task = task
-        self._job = job
-        self._attempt = attempt
-        self.best: Version | None = None  # of those that were reviewed
+    def __init__(self, control: dbos_error.DBOSException) -> None:
+        super().__init__(control)
+        self.control = control
 
-    async def ask(self, messages: Sequence[Json], escalation: Escalation) -> Reply:
-        key = await step("model_call", partial(self._buy, messages, escalation))
-        return Reply.model_validate(await asyncio.to_thread(self._parts.store.answer, key))
 
-    async def _buy(self, messages: Sequence[Json], escalation: Escalation) -> str:
-        """The answer's key. It is stored first thing: a crash before this step's end does not buy it twice."""
-        store, model = self._parts.store, self._parts.model
-        key = sha256(json.dumps([self._task.id, self._attempt, len(messages)]).encode())
-        if await asyncio.to_thread(store.answer, key):
-            return key
-        left_s = self._parts.workshop.build_by(self._task) - self._parts.clock()
-        if left_s <= 0:
-            raise LimitReached("deadline")
-        if model is None:
-            raise Permanent("no model is configured: set LLM_MODEL and its key")
-        try:
-            schemas = self._parts.workshop.schemas
-            reply = await model.complete(messages, schemas, timeout_s=left_s, escalation=escalation)
-        except errors.Transient as fault:
-            if self._parts.clock() >= self._parts.workshop.build_by(self._task) - 1:
-                raise LimitReached("deadline", str(fault)) from None
-            raise
-        await asyncio.to_thread(store.put_answer, key, reply.model_dump(mode="json"))
-        await asyncio.to_thread(store.add_usage, self._task.id, reply.usage)
-        emit("model.reply", model=reply.model, calls=len(reply.calls), tokens=reply.usage.completion_tokens)
-        return key
-
-    async def act(self, workspace: Workspace, calls: Sequence[ToolCall], misses: Mapping[str, int]) -> Batch:
-        store, workshop = self._parts.store, self._parts.workshop
-
-        async def run() -> Json:
-            batch = await workshop.act(self._task, self._job, workspace, calls, misses)
-            changed = {p: data for p, data in batch.workspace.items() if workspace.get(p) != data}
-            await asyncio.to_thread(store.put_blobs, changed.values())
-            names = [call.name for call in calls]
-            await asyncio.to_thread(store.add_event, self._task.id, "tools", {"calls": names, "changed": list(changed)})
-            results = [result.model_dump() for result in batch.results]
-            return {"results": results, "files": batch.workspace.manifest, "misses": dict(batch.misses)}
-
-        done = await step("tool_batch", run)
-        return Batch(
-            results=tuple(ToolResult.model_validate(result) for result in done["results"]),
-            workspace=await asyncio.to_thread(workshop.load, done["files"], workspace),
-            misses=done["misses"],
-        )
-
-    async def review(self, workspace: Workspace) -> Review:
-        store, workshop = self._parts.store, self._parts.workshop
-
-        async def run() -> Json:
-            attachments = await asyncio.to_thread(workshop.attachments, self._job)
-            review = await workshop.review(self._task, attachments, workspace)
-            if self._is_best(Version(workspace, review)):
-                await asyncio.to_thread(store.update, self._task.id, findings=review.findings)
-            counts = dict(Counter(str(finding.verdict) for finding in review.findings))
-            await asyncio.to_thread(store.add_event, self._task.id, "review", counts)
-            return review.model_dump(mode="json")
-
-        version = Version(workspace, Review.model_validate(await step("review", run)))
-        if self._is_best(version):
-            self.best = version
-        return version.review
-
-    def _is_best(self, version: Version) -> bool:
-        return self.best is None or version.score >= self.best.score
-
-    def report(self, review: Review, previous: Review | None) -> str:
-        return report(review, previous)
-
-    def words(self, name: str) -> str:
-        return self._job.words[name]
+@contextmanager
+def controlled() -> Iterator[None]:
+    """Around a workflow: the engine gets its own errors back."""
+    try:
+        yield
+    except Interrupted as interrupted:
+        raise interrupted.control from None
 
 
 async def step(name: str, act: Callable[[], Awaitable[Any]]) -> Any:
@@ -431,7 +241,10 @@ async def step(name: str, act: Callable[[], Awaitable[Any]]) -> Any:
         except AgentError as error:
             return {"error": type(error).__name__, "args": list(error.args)}
 
-    outcome = await DBOS.run_step_async({"name": name}, guarded)
+    try:
+        outcome = await DBOS.run_step_async({"name": name}, guarded)
+    except dbos_error.DBOSException as control:
+        raise Interrupted(control) from control
     if "error" in outcome:
         raise getattr(errors, outcome["error"], AgentError)(*outcome["args"])
     return outcome["value"]

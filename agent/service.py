@@ -16,7 +16,8 @@ from filelock import FileLock, Timeout
 from starlette.types import ASGIApp
 
 from agent import events, intake, net
-from agent.engine import Engine, Parts
+from agent.delivery import Parts
+from agent.engine import Engine
 from agent.errors import BadRequest, ConfigError
 from agent.llm.choice import NO_MODEL, open_model
 from agent.loop import Limits
