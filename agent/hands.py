@@ -95,7 +95,7 @@ class DurableHands:
 
         async def run() -> Json:
             attachments = await asyncio.to_thread(workshop.attachments, self._job)
-            review = await workshop.review(self._task, attachments, workspace)
+            review = await workshop.review(self._task, self._job, attachments, workspace)
             if self._is_best(Version(workspace, review)):
                 await asyncio.to_thread(store.update, self._task.id, findings=review.findings)
             counts = dict(Counter(str(finding.verdict) for finding in review.findings))

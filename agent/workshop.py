@@ -159,7 +159,7 @@ class Workshop:
         attachments = await asyncio.to_thread(self.attachments, job)
 
         async def review_now(workspace: Workspace) -> Review:
-            return await self.review(task, attachments, workspace)
+            return await self.review(task, job, attachments, workspace)
 
         desk = Desk(
             task=task,
@@ -186,8 +186,10 @@ class Workshop:
 
         return fetch if hosts else None
 
-    async def review(self, task: Task, attachments: Mapping[str, bytes], workspace: Workspace) -> Review:
-        return await self._review.review(task, workspace, attachments)
+    async def review(self, task: Task, job: Job, attachments: Mapping[str, bytes], workspace: Workspace) -> Review:
+        """The site as the round before left it was not made for these checks: it is not waited for."""
+        patient = workspace.manifest != job.files
+        return await self._review.review(task, workspace, attachments, patient=patient)
 
     # -- after the loop ----------------------------------------------------------------------------------------------
 
@@ -208,7 +210,7 @@ class Workshop:
         await asyncio.to_thread(self._store.put_blobs, screenshots.values())
         build = Build(
             files=whole.manifest,
-            review=best.review if whole == best.workspace else await self.review(task, attachments, whole),
+            review=best.review if whole == best.workspace else await self.review(task, job, attachments, whole),
             usage=progress.usage,
             turns=progress.turns,
             stopped_by=progress.stopped_by or "passed",

@@ -59,13 +59,16 @@ class LiveReview:
         self._secrets = secrets
         self._time_s = time_s
 
-    async def review(self, task: Task, workspace: Workspace, attachments: Mapping[str, bytes]) -> Review:
-        """Never raises for what a page does; ends within MAX_REVIEW_S."""
+    async def review(
+        self, task: Task, workspace: Workspace, attachments: Mapping[str, bytes], *, patient: bool = True
+    ) -> Review:
+        """Never raises for what a page does; ends within MAX_REVIEW_S. Not `patient`: no check is waited for long."""
         static = await asyncio.to_thread(review, task, workspace, attachments, secrets=self._secrets)
         if INDEX not in workspace:
             return static.model_copy(update={"browser": f"nothing was run: there is no {INDEX}"})
         try:
-            hopeless = {f.id for f in static.failures if f.origin != "rule"}
+            refuted = {finding.id for finding in static.failures if finding.origin != "rule"}
+            hopeless = refuted if patient else {check.id for check in task.checks}
             ran = await self._in_time(task, workspace, attachments, hopeless)
         except NoBrowser as error:
             return static.model_copy(update={"browser": f"nothing was run: {error}"})
