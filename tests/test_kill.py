@@ -205,7 +205,7 @@ def age_workers(database_url: str) -> None:
 def test_a_second_process_is_refused_and_the_first_ones_tasks_are_not_touched(
     tmp_path: Path, grader: Evaluator
 ) -> None:
-    configured = settings(tmp_path / "data", llm_model=replayed(tmp_path, "Harbour", latency_s=4))
+    configured = settings(tmp_path / "data", llm_model=replayed(tmp_path, "Harbour", latency_s=8))
     with process(configured, tmp_path / "log") as first:
         door = first.start()
         task_id = door.send_task(task(grader.url))["id"]
