@@ -6,7 +6,7 @@ from typing import Literal, Self
 from urllib.parse import urlsplit
 
 from dotenv import load_dotenv
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from agent.errors import ConfigError
@@ -59,6 +59,12 @@ class Settings(BaseSettings):
     browser: str = "auto"
     allow_private_callbacks: bool = False
     prompts_dir: Path = Path(__file__).parent.parent / "prompts"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sites_follow_their_port(cls, values: dict[str, object]) -> dict[str, object]:
+        port = values.get("sites_port")
+        return {"sites_url": f"http://localhost:{port}", **values} if port and str(port) != "0" else values
 
     @field_validator("sites_url", "llm_base_url", "github_api_url")
     @classmethod
