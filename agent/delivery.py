@@ -93,12 +93,8 @@ class Delivery:
 
     def _known(self, task: Task) -> Publication | None:
         """Where the newest earlier round was published."""
-        while task.previous_id is not None:
-            earlier = self._parts.store.view(task.previous_id)
-            if earlier.publication:
-                return earlier.publication
-            task = earlier.task
-        return None
+        earlier = (self._parts.store.view(known.id).publication for known in self._parts.store.rounds(task)[1:])
+        return next(filter(None, earlier), None)
 
     async def _prepare(self, task: Task, site: Site) -> Json:
         return (await self._parts.workshop.prepare(task, site)).model_dump(mode="json")

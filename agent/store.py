@@ -183,6 +183,13 @@ class Store:
             raise KeyError(task_id)
         return Task.model_validate_json(request)
 
+    def rounds(self, task: Task) -> list[Task]:
+        """This round and the earlier ones of its site, newest first."""
+        found = [task]
+        while found[-1].previous_id is not None:
+            found.append(self.task(found[-1].previous_id))
+        return found
+
     def is_behind(self, task: Task) -> bool:
         """Whether a task on the same repository was received earlier and has not ended."""
         earlier = sa.select(tasks.c.id).where(
@@ -346,8 +353,11 @@ class Store:
         return (sqlite if self._engine.dialect.name == "sqlite" else postgresql).insert(table)
 
     def _put_blobs(self, db: sa.Connection, data: Iterable[bytes]) -> None:
-        for item in data:
-            row = {"sha256": sha256(item), "data": item}
+        """Sends only what is not there yet: most of a site is stored again and again as it grows."""
+        wanted = {sha256(item): item for item in data}
+        there = set(db.execute(sa.select(blobs.c.sha256).where(blobs.c.sha256.in_(wanted))).scalars())
+        for digest in wanted.keys() - there:
+            row = {"sha256": digest, "data": wanted[digest]}
             db.execute(self._insert(blobs).values(row).on_conflict_do_nothing())
 
     def _add_event(self, db: sa.Connection, task_id: str, name: str, data: Json) -> None:

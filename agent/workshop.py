@@ -108,7 +108,7 @@ class Workshop:
     def _prepare(self, task: Task, site: Site) -> Job:
         base_sha = self._repositories.head(site.repo)
         old = self._repositories.files(site.repo, base_sha) if base_sha else {}
-        rounds = self._rounds(task)
+        rounds = self._store.rounds(task)
         attachments = self._attachments(rounds, old)
         start = foundation(task, attachments, old, self._templates)
         prompts = Prompts(self._prompts_dir)
@@ -122,13 +122,6 @@ class Workshop:
             prompts_sha256=prompts.sha256,
             words=_words(prompts),
         )
-
-    def _rounds(self, task: Task) -> list[Task]:
-        """This round and the earlier ones of its site, newest first."""
-        rounds = [task]
-        while rounds[-1].previous_id is not None:
-            rounds.append(self._store.task(rounds[-1].previous_id))
-        return rounds
 
     def _attachments(self, rounds: Sequence[Task], site: Mapping[str, bytes]) -> dict[str, bytes]:
         """This round's as received; an earlier round's as its site holds it, for that round may have changed it."""
