@@ -319,7 +319,7 @@ def test_a_private_evaluator_is_blocked_unless_allowed(tmp_path: Path, llm: Prov
 def test_at_the_deadline_what_is_there_is_published_and_notified(tmp_path: Path, grader: Evaluator) -> None:
     with (
         provider(lambda _: hang()) as silent,
-        serving(settings(tmp_path, llm_base_url=silent.url, task_deadline_s=5)) as door,
+        serving(settings(tmp_path, llm_base_url=silent.url, task_deadline_s=9)) as door,
     ):
         body = task(grader.url)
         record = door.finish(door.send_task(body)["id"])

@@ -67,7 +67,11 @@ class Gateway(Model):
         self, messages: Sequence[Json], tools: Sequence[Json], *, timeout_s: float, escalation: Escalation = 0
     ) -> Reply:
         until = self._clock() + timeout_s
-        await self.warm_up()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self.warm_up()
+        except TimeoutError:
+            raise Transient(f"litellm was not imported within {timeout_s:.0f} s") from None
         question = _Question(messages, tools, EFFORT if escalation else None)
         order = [*self._choices[1:], *self._choices[:1]] if escalation == 2 else self._choices
         candidates = [_Candidate(choice, ready_at=self._clock()) for choice in order]
