@@ -2,6 +2,7 @@
 # requires-python = ">=3.11"
 # dependencies = [
 #     "a2wsgi>=1.10",
+#     "axe-playwright-python>=0.1.7",
 #     "dbos>=3.4,<4",
 #     "dulwich>=1.2.21,<2",
 #     "fastapi>=0.120",
@@ -11,12 +12,15 @@
 #     "jinja2>=3.1.6",
 #     "litellm>=1.105.3,<1.110,!=1.106.*,!=1.107.*",
 #     "openpyxl>=3.1.5",
+#     "pillow>=12",
 #     "playwright>=1.55",
 #     "prometheus-client>=0.23",
 #     "psycopg[binary]>=3.2",
 #     "pydantic>=2.11",
 #     "pydantic-settings>=2.10",
+#     "pypdf>=6",
 #     "python-dotenv>=1.1",
+#     "pyyaml>=6.0.2",
 #     "rich>=14",
 #     "selectolax>=0.4",
 #     "sqlalchemy>=2.0.40",

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import vcr
-import yaml  # type: ignore[import-untyped]
+import yaml
 from pydantic import SecretStr
 
 from agent.errors import Permanent

@@ -157,7 +157,7 @@ class LiveReview:
         async with self._browser.tab(sources.answer) as tab:
             try:
                 await tab.go(f"{sources.base_url}?{named[1]}={given}")
-                if not sources.probed and not await _mentions(tab, given):
+                if not await _uses(tab, sources, given):
                     faults = [f"opened with `?{named[1]}={given}` the page neither asks for that address nor shows it"]
             except PageFault as fault:
                 faults = [f"opened with `?{named[1]}={given}` it does not come to rest: {quote(str(fault))}"]
@@ -216,14 +216,15 @@ async def _observed(
     return Ran(outcomes, rules, snapshot, {name: found for name, found in totals.items() if found})
 
 
-async def _mentions(tab: Tab, url: str) -> bool:
+async def _uses(tab: Tab, sources: Sources, url: str) -> bool:
+    """Whether the page asks for the address or shows it, sooner or later: a page that is loaded may not have begun."""
     script = """(url) => document.body.innerText.includes(url)
       || [...document.querySelectorAll("*")].some((e) => [e.src, e.href, e.value].includes(url))"""
     for _ in range(int(FOLLOW_S / 0.2)):
-        if await tab.evaluate(script, url):
+        if sources.probed or await tab.evaluate(script, url):
             return True
         await asyncio.sleep(0.2)
-    return False
+    return sources.probed
 
 
 def _uncertain(outcome: Outcome, sources: Sources) -> Outcome:
