@@ -174,7 +174,7 @@ class Door(httpx.Client):
         until = time.monotonic() + timeout_s
         while not reached(record := self.record(task_id)):
             assert time.monotonic() < until, f"not reached in {timeout_s} s: {json.dumps(record, indent=1)}"
-            time.sleep(0.02)
+            time.sleep(0.05)
         return record
 
     def finish(self, task_id: str) -> Json:
