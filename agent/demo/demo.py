@@ -88,7 +88,8 @@ async def play_round(place: Venue, round_: Round, earlier: Sequence[Result]) -> 
     status, call = await place.deliver(task, f"round {round_.number}")
     seconds = time.monotonic() - began
     rows = compare(round_, task, status, call, await looked_at(call), earlier)
-    return Result(round_.number, call, rows, status.usage.model_calls, seconds)
+    pictures = tuple(f"{place.api_url}{path}" for path in status.screenshots)
+    return Result(round_.number, call, rows, status.usage.model_calls, seconds, pictures)
 
 
 async def looked_at(call: Json) -> Site | str:
@@ -143,6 +144,7 @@ def conclusion(place: Venue, results: Sequence[Result], *, once: bool) -> Text:
     for name, url in (
         ("site", call.get("pages_url")),
         ("repository", call.get("repo_url")),
+        *(("picture", url) for url in results[-1].pictures),
         ("dashboard", place.api_url),
     ):
         text.append(f"{name:<12}{plain(url)}\n" if url else "")

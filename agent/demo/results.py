@@ -39,6 +39,7 @@ class Result:
     rows: tuple[Row, ...]
     model_calls: int
     seconds: float  # from the POST to the call back
+    pictures: tuple[str, ...] = ()  # addresses of the screenshots
 
     @property
     def held(self) -> bool:
