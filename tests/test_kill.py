@@ -59,7 +59,16 @@ class Process:
         self._door.close()
 
     def _launch(self) -> subprocess.Popen[bytes]:
-        names = "browser data_dir llm_base_url llm_model port sites_port sites_url task_deadline_s".split()
+        names = [
+            "browser",
+            "data_dir",
+            "llm_base_url",
+            "llm_model",
+            "port",
+            "sites_port",
+            "sites_url",
+            "task_deadline_s",
+        ]
         environment = {name.upper(): str(getattr(self._configured, name)) for name in names}
         if self._configured.database_url:
             environment["DATABASE_URL"] = self._configured.database_url.get_secret_value()
