@@ -18,9 +18,10 @@ from starlette.responses import JSONResponse
 from agent import net
 from agent.errors import PublishError
 from agent.publish.git import Repositories
-from agent.publish.github import Found, GitHubPublisher, diagnosis
+from agent.publish.github import Found, GitHubPublisher
 from agent.publish.github_api import Answer, GitHubApi, sentence
 from agent.publish.local import LocalPublisher
+from agent.publish.pages import diagnosis
 from agent.publish.publisher import Commit, Publisher, Wish, publish
 from agent.publish.sites import sites_app
 from agent.records import Publication
@@ -135,7 +136,7 @@ async def deliver(
     site = await publisher.reserve(wanted)
     base = await asyncio.to_thread(repositories.head, site.repo)
     ticks = iter(range(10_000))
-    return await publish(
+    outcome = await publish(
         site,
         files or FILES,
         Commit(message=f"round {wanted.round}", parent=base, at=AT + wanted.round),
@@ -146,6 +147,8 @@ async def deliver(
         clock=lambda: float(next(ticks)),
         sleep=no_time,
     )
+    assert outcome.publication, outcome.objection
+    return outcome.publication
 
 
 def widened(node: Any) -> Any:
@@ -188,7 +191,8 @@ def faults_of(github: FakeGitHub) -> tuple[list[str], int]:
 
 def test_two_rounds_are_two_commits_with_few_requests_that_keep_to_the_schema(world: World) -> None:
     first = world.run(deliver)
-    assert world.calls("rest") == ["GET /user", "POST /user/repos", "POST /repos/octo/ferry-1a2b3c/pages"]
+    place = "/repos/octo/ferry-1a2b3c"
+    assert world.calls("rest") == ["GET /user", "POST /user/repos", f"PUT {place}/topics", f"POST {place}/pages"]
     assert len(world.calls("git")) == 2
     assert (first.live, first.repo_url) == (True, f"{world.github.base_url}/octo/ferry-1a2b3c")
     assert first.pages_url == f"{world.github.base_url}/pages/octo/ferry-1a2b3c/"
@@ -317,7 +321,7 @@ def test_a_build_that_fails_is_helped_and_the_sha_reported_is_the_head(
     async def act(publisher: GitHubPublisher, repositories: Repositories) -> Publication:
         site = await publisher.reserve(wish())
         ticks = iter(range(0, 100_000, 20))
-        return await publish(
+        outcome = await publish(
             site,
             FILES,
             Commit(message="one", parent=None, at=AT),
@@ -328,6 +332,8 @@ def test_a_build_that_fails_is_helped_and_the_sha_reported_is_the_head(
             clock=lambda: float(next(ticks)),
             sleep=no_time,
         )
+        assert outcome.publication
+        return outcome.publication
 
     made = world.run(act)
     assert made.live

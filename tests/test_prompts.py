@@ -27,6 +27,7 @@ VARIABLES = {
     "repo_url": "https://o.example/harbour.git",
     "attachments": [{"name": "ferries.csv", "published": True, "preview": "ferries.csv: csv"}],
     "files": [],
+    "workflows": False,
     "checks": CHECKS,
     "earlier_checks": [],
 }
