@@ -93,6 +93,7 @@ class Progress:
     turns: int = 0
     silences: int = 0
     stalls: int = 0
+    settled_for: int = 0  # failures that were published already: who answers an objection need do no better
     misses: Mapping[str, int] | None = None
     models: tuple[str, ...] = ()
     stopped_by: StoppedBy | None = None
@@ -139,6 +140,7 @@ def objected(progress: Progress, finding: Finding, note: str) -> Progress:
         best=progress.best.faulted(finding),
         latest=progress.latest.faulted(finding),
         messages=(*before, {**last, "content": f"{last['content']}\n\n{note}"}),
+        settled_for=len(progress.best.review.failures),
         silences=0,
         stalls=0,
         stopped_by=None,
@@ -194,6 +196,8 @@ def reviewed(progress: Progress, version: Version) -> Progress:
     progress = replace(progress, best=best, latest=version)
     if review.passed:
         return replace(progress, stopped_by="passed")
+    if len(review.failures) <= progress.settled_for:
+        return replace(progress, stopped_by="stalled")
     if not before.is_site or len(review.failures) < len(before.review.failures):
         return replace(progress, stalls=0)
     if only_earlier_checks_fail(review):

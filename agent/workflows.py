@@ -14,7 +14,7 @@ import yaml
 
 from agent.workspace import WORKFLOWS
 
-MAX_FILES = 5  # of one site
+MAX_FILES = 3  # of one site
 MAX_BYTES = 20_000
 MAX_JOBS = 20
 MAX_STEPS = 50  # of one job
@@ -117,19 +117,20 @@ def parse(path: str, data: bytes) -> Workflow:
 
 
 def parsed(files: Mapping[str, bytes]) -> tuple[Workflow, ...]:
-    """The workflows among these files that can be read."""
-    found = []
-    for path in islice(filter(is_workflow, sorted(files)), MAX_FILES):
-        try:
-            found.append(parse(path, files[path]))
-        except ValueError:
-            continue
-    return tuple(found)
+    """The workflows among these files; one that cannot be read is empty."""
+    return tuple(_parsed(path, files[path]) for path in islice(filter(is_workflow, sorted(files)), MAX_FILES))
 
 
 def publish_pages(files: Mapping[str, bytes]) -> bool:
     """Whether a workflow among these files makes the site's pages."""
     return any(workflow.publishes_pages for workflow in parsed(files))
+
+
+def _parsed(path: str, data: bytes) -> Workflow:
+    try:
+        return parse(path, data)
+    except ValueError:
+        return Workflow(path, {})
 
 
 def _chosen(patterns: list[str]) -> bool:

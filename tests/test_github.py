@@ -1,32 +1,30 @@
 """The GitHub publisher against a GitHub on loopback: real HTTP, real git, every call checked by GitHub's own schema."""
 
 import asyncio
+import itertools
 import json
 import re
-import threading
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 from starlette.responses import JSONResponse
 
 from agent import net
-from agent.errors import PublishError
+from agent.errors import Objection, PublishError
 from agent.publish.git import Repositories
 from agent.publish.github import Found, GitHubPublisher
-from agent.publish.github_api import Answer, GitHubApi, sentence
+from agent.publish.github_api import Answer, GitHubApi, refusal, sentence
 from agent.publish.local import LocalPublisher
 from agent.publish.pages import diagnosis
-from agent.publish.publisher import Commit, Publisher, Wish, publish
+from agent.publish.publisher import Commit, Outcome, Publisher, Wish, publish
 from agent.publish.sites import sites_app
 from agent.records import Publication
 from agent.testing.github import FakeGitHub
-from tests.harness import free_port
+from tests.harness import free_port, listening
 
 TOKEN = "canary-github-token"
 FILES = {
@@ -37,20 +35,6 @@ FILES = {
 }
 SLICE = Path(__file__).parents[2] / "shared" / "recorded" / "github-openapi-slice.json"
 AT = 1_800_000_000.0
-
-
-@contextmanager
-def listening(app: Any, port: int) -> Iterator[None]:
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error", lifespan="off"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive()
-    try:
-        yield
-    finally:
-        server.should_exit = True
-        thread.join(10)
 
 
 @dataclass
@@ -86,6 +70,11 @@ class World:
                 return await act(GitHubPublisher(api, repositories, owner=self.owner), repositories)
 
         return asyncio.run(inside())
+
+    def requests(self) -> int:
+        """Those of a task: who the token is, is asked once a process, and polls come as often as there is time."""
+        polls = re.compile(r"GET (/user|.*/(actions/.*|pages/builds/latest))")
+        return sum(not polls.fullmatch(call) for call in self.calls("rest")) + len(self.calls("git"))
 
     def calls(self, kind: str) -> list[str]:
         return [f"{call.method} {call.path}" for call in self.github.seen if call.kind == kind]
@@ -132,23 +121,35 @@ async def deliver(
     wanted: Wish | None = None,
     step: Any = plain_step,
 ) -> Publication:
+    outcome = await attempt(publisher, repositories, files, wanted, step)
+    assert outcome.publication, outcome.objection
+    return outcome.publication
+
+
+async def attempt(
+    publisher: Publisher,
+    repositories: Repositories,
+    files: dict[str, bytes] | None = None,
+    wanted: Wish | None = None,
+    step: Any = plain_step,
+    seconds: int = 1,
+) -> Outcome:
+    """`seconds` pass between two looks at the clock."""
     wanted = wanted or wish()
     site = await publisher.reserve(wanted)
     base = await asyncio.to_thread(repositories.head, site.repo)
-    ticks = iter(range(10_000))
-    outcome = await publish(
+    ticks = itertools.count(0, seconds)
+    return await publish(
         site,
         files or FILES,
         Commit(message=f"round {wanted.round}", parent=base, at=AT + wanted.round),
         publisher=publisher,
         repositories=repositories,
         step=step,
-        live_until=40.0,
+        live_until=40.0 * seconds,
         clock=lambda: float(next(ticks)),
         sleep=no_time,
     )
-    assert outcome.publication, outcome.objection
-    return outcome.publication
 
 
 def widened(node: Any) -> Any:
@@ -191,6 +192,7 @@ def faults_of(github: FakeGitHub) -> tuple[list[str], int]:
 
 def test_two_rounds_are_two_commits_with_few_requests_that_keep_to_the_schema(world: World) -> None:
     first = world.run(deliver)
+    assert world.requests() <= 5
     place = "/repos/octo/ferry-1a2b3c"
     assert world.calls("rest") == ["GET /user", "POST /user/repos", f"PUT {place}/topics", f"POST {place}/pages"]
     assert len(world.calls("git")) == 2
@@ -201,10 +203,9 @@ def test_two_rounds_are_two_commits_with_few_requests_that_keep_to_the_schema(wo
     assert "\n" not in made["description"]
     assert made["homepage"] == first.pages_url
 
-    seen = len(world.calls("rest")) + len(world.calls("git"))
+    seen = world.requests()
     second = world.run(lambda p, r: deliver(p, r, FILES | {"a.txt": b"2"}, wish(2, first)))
-    more = world.calls("rest") + world.calls("git")
-    assert len(more) - seen == 3
+    assert world.requests() - seen <= 3
     assert second.live
     repo = world.github.find("octo", "ferry-1a2b3c")
     assert repo
@@ -318,24 +319,7 @@ def test_a_build_that_fails_is_helped_and_the_sha_reported_is_the_head(
 ) -> None:
     world.github.switches.builds = builds
 
-    async def act(publisher: GitHubPublisher, repositories: Repositories) -> Publication:
-        site = await publisher.reserve(wish())
-        ticks = iter(range(0, 100_000, 20))
-        outcome = await publish(
-            site,
-            FILES,
-            Commit(message="one", parent=None, at=AT),
-            publisher=publisher,
-            repositories=repositories,
-            step=plain_step,
-            live_until=1_000.0,
-            clock=lambda: float(next(ticks)),
-            sleep=no_time,
-        )
-        assert outcome.publication
-        return outcome.publication
-
-    made = world.run(act)
+    made = world.run(lambda p, r: attempt(p, r, seconds=20)).publication
     assert made.live
     history = world.github.repositories.history("octo.ferry-1a2b3c")
     assert (len(history), history[0]) == (commits, made.commit_sha)
@@ -354,6 +338,164 @@ def test_a_build_that_fails_is_helped_and_the_sha_reported_is_the_head(
 )
 def test_the_state_of_a_build_has_its_remedy(status: str, waited_s: float, remedy: str) -> None:
     assert diagnosis(status, waited_s) == remedy
+
+
+# -- workflows -----------------------------------------------------------------------------------------------------
+
+CI = ".github/workflows/ci.yml"
+CHECK = b"on: push\njobs: {t: {runs-on: ubuntu-latest, steps: [{run: date}]}}\n"
+PAGES = b"""\
+on: push
+permissions: {pages: write, id-token: write}
+jobs:
+  publish:
+    runs-on: ubuntu-latest
+    steps:
+      - uses: actions/checkout@v4
+      - uses: actions/upload-pages-artifact@v3
+        with: {path: FOLDER}
+      - uses: actions/deploy-pages@v4
+"""
+SOME, ALL = PAGES.replace(b"FOLDER", b"made"), PAGES.replace(b"FOLDER", b".")
+PLACE = "/repos/octo/ferry-1a2b3c"
+
+
+def test_pages_by_workflow_are_on_before_the_push_that_starts_it(world: World) -> None:
+    made = world.run(lambda p, r: deliver(p, r, FILES | {CI: SOME}))
+    assert made.live
+    assert world.requests() <= 5
+    order = [f"{call.method} {call.path}" for call in world.github.seen if call.method in ("POST", "PUT")]
+    pages, push = f"POST {PLACE}/pages", "POST /octo/ferry-1a2b3c.git/git-receive-pack"
+    assert order.index(pages) < order.index(push)
+    assert next(call.body for call in world.github.seen if call.path == f"{PLACE}/pages") == {"build_type": "workflow"}
+    if SLICE.exists():
+        assert faults_of(world.github)[0] == []
+
+
+def test_pages_that_need_a_branch_first_are_switched_on_after_the_push(world: World) -> None:
+    world.github.switches.branch_first = True
+    world.github.switches.runs = ["success"]
+    assert world.run(lambda p, r: attempt(p, r, FILES | {CI: SOME}, seconds=20)).publication
+    assert world.calls("rest").count(f"POST {PLACE}/pages") == 2
+
+
+def test_a_round_may_hand_the_pages_to_a_workflow_and_a_later_one_take_them_back(world: World) -> None:
+    first = world.run(deliver)
+    seen = world.requests()
+    second = world.run(lambda p, r: deliver(p, r, FILES | {CI: SOME}, wish(2, first)))
+    assert second.live
+    assert f"PUT {PLACE}/pages" in world.calls("rest")
+    assert world.requests() - seen <= 4, "one more, to switch"
+    seen = world.requests()
+    third = world.run(lambda p, r: deliver(p, r, FILES | {CI: SOME, "a.txt": b"3"}, wish(3, second)))
+    assert (third.live, world.requests() - seen) == (True, 3)
+    assert world.run(lambda p, r: deliver(p, r, FILES | {"a.txt": b"4"}, wish(4, third))).live
+    repo = world.github.find("octo", "ferry-1a2b3c")
+    assert repo
+    assert repo.pages == "legacy"
+
+
+def test_a_workflow_that_publishes_the_repository_is_held_to_its_bytes(world: World) -> None:
+    world.github.switches.made = {"index.html": b"something else"}
+    assert not world.run(lambda p, r: deliver(p, r, FILES | {CI: ALL})).live
+    world.github.switches.made = {}
+    assert world.run(lambda p, r: deliver(p, r, FILES | {CI: ALL})).live
+
+
+@pytest.mark.parametrize(
+    ("workflow", "switches", "says"),
+    [
+        (SOME, {"runs": ["failure"], "log": "KeyError: 'ferry'"}, 'job "build", step "Run the commands"'),
+        (SOME, {"runs": ["failure"], "log": "KeyError: 'ferry'"}, "KeyError: 'ferry'\n##[error]"),
+        (SOME, {"runs": ["timed_out"]}, "failed in job"),
+        (b"on: push\njobs: [", {}, "invalid"),
+        (CHECK, {"runs": ["failure"], "log": "not clean"}, "not clean"),
+        (SOME, {"uploads": ["LICENSE"]}, "holds no index.html"),
+    ],
+)
+def test_what_a_run_has_to_say_comes_back(world: World, workflow: bytes, switches: dict[str, Any], says: str) -> None:
+    vars(world.github.switches).update(switches)
+    outcome = world.run(lambda p, r: attempt(p, r, FILES | {CI: workflow}))
+    assert says in outcome.objection
+    assert outcome.publication.commit_sha == world.github.repositories.head("octo.ferry-1a2b3c")
+    assert TOKEN not in outcome.objection
+
+
+@pytest.mark.parametrize("ending", ["cancelled", "never"])
+def test_a_run_that_will_not_come_is_begun_anew_by_an_empty_commit(world: World, ending: str) -> None:
+    world.github.switches.runs = [ending]
+    outcome = world.run(lambda p, r: attempt(p, r, FILES | {CI: SOME}, seconds=20))
+    assert outcome.publication.live
+    history = world.github.repositories.history("octo.ferry-1a2b3c")
+    assert (len(history), history[0]) == (2, outcome.publication.commit_sha)
+
+
+@pytest.mark.parametrize("ending", ["queued", "never"])
+def test_a_run_that_is_not_over_in_time_makes_no_fault(world: World, ending: str) -> None:
+    world.github.switches.runs = [ending]
+    outcome = world.run(lambda p, r: attempt(p, r, FILES | {CI: SOME}))
+    assert (outcome.publication.live, outcome.objection) == (False, "")
+
+
+def test_a_site_with_a_mere_check_is_built_from_the_branch_and_waits_for_it(world: World) -> None:
+    made = world.run(lambda p, r: deliver(p, r, FILES | {CI: CHECK}))
+    assert made.live
+    assert any("actions/runs?" in c or c.endswith("/actions/runs") for c in world.calls("rest"))
+    repo = world.github.find("octo", "ferry-1a2b3c")
+    assert repo
+    assert repo.pages == "legacy"
+
+
+# -- refused pushes ------------------------------------------------------------------------------------------------
+
+
+def test_a_commit_that_github_refused_does_not_stand_below_the_next_one(world: World) -> None:
+    world.github.switches.secrets = [b"canary-key"]
+    refused = world.run(lambda p, r: attempt(p, r, FILES | {"notes.txt": b"canary-key"}))
+    assert refused.publication is None
+    assert "path: notes.txt:1" in refused.objection
+    made = world.run(deliver)
+    assert world.github.repositories.history("octo.ferry-1a2b3c") == [made.commit_sha]
+    assert made.live
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "says"),
+    [
+        ("push declined\nGITHUB PUSH PROTECTION\npath: a.js:1", Objection, "path: a.js:1"),
+        ("pre-receive hook declined\nGH009: Secrets detected!", Objection, "GH009"),
+        ("pre-receive hook declined\nGH001: File a.mov is 130 MB; this exceeds", Objection, "a.mov"),
+        (
+            "refusing to allow a Personal Access Token to create workflow without `workflow` scope",
+            PublishError,
+            "scope",
+        ),
+        (
+            "refusing to allow a GitHub App to update workflow `x` without `workflows` permission",
+            PublishError,
+            "Workflows",
+        ),
+        ("protected branch hook declined", PublishError, "lift the owner's rule"),
+    ],
+)
+def test_a_refused_push_goes_to_whoever_can_mend_it(said: str, kind: type[Exception], says: str) -> None:
+    assert isinstance(refusal(said), kind)
+    assert says in str(refusal(said))
+
+
+# -- renamed -------------------------------------------------------------------------------------------------------
+
+
+def test_a_repository_that_was_renamed_is_followed(world: World) -> None:
+    first = world.run(deliver)
+    repo = world.github.find("octo", "ferry-1a2b3c")
+    assert repo
+    world.github.rename(repo, "Lighthouse")
+    second = world.run(lambda p, r: deliver(p, r, FILES | {"a.txt": b"2"}, wish(2, first)))
+    assert second.repo_url.endswith("/octo/Lighthouse")
+    assert second.pages_url.endswith("/pages/octo/Lighthouse/")
+    assert second.live
+    assert world.github.repositories.history("octo.lighthouse") == [second.commit_sha, first.commit_sha]
 
 
 # -- limits and faults ---------------------------------------------------------------------------------------------

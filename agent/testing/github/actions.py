@@ -10,7 +10,7 @@ from starlette.responses import Response
 from agent.publish.git import Repositories
 from agent.records import Json
 from agent.testing.github.state import Call, Repo, Run, Switches
-from agent.workflows import Workflow, is_workflow, parse
+from agent.workflows import parsed
 from agent.workspace import WORKFLOWS
 
 NO_PAGES = "##[error]Get Pages site failed. Please verify that the repository has Pages enabled for GitHub Actions."
@@ -42,16 +42,15 @@ class Actions:
         github = self._github
         head = github.repositories.head(github.git(repo)) or ""
         files = github.repositories.files(github.git(repo), head, under=WORKFLOWS)
-        for path in filter(is_workflow, files):
-            workflow = _parsed(path, files[path])
+        for workflow in parsed(files):
             ending = github.switches.runs.pop(0) if github.switches.runs else "success"
-            if ending == "never" or (workflow and not workflow.starts_on_push):
+            valid = bool(workflow.events and workflow.jobs)
+            if ending == "never" or (valid and not workflow.starts_on_push):
                 continue
-            publishes = bool(workflow and workflow.publishes_pages)
-            if workflow is None or (publishes and repo.pages != "workflow"):
+            if not valid or (workflow.publishes_pages and repo.pages != "workflow"):
                 ending = "failure"
-            number = 1_000 * repo.number + len(repo.runs)
-            repo.runs.append(Run(number, path, head, ending, time.monotonic(), publishes, workflow is not None))
+            number, at = 1_000 * repo.number + len(repo.runs), time.monotonic()
+            repo.runs.append(Run(number, workflow.path, head, ending, at, workflow.publishes_pages, valid))
 
     def published(self, repo: Repo) -> Run | None:
         """The newest run whose pages are served."""
@@ -140,15 +139,6 @@ class Actions:
                 for number, (name, ending) in enumerate(steps, 1)
             ],
         }
-
-
-def _parsed(path: str, data: bytes) -> Workflow | None:
-    """None for what GitHub calls an invalid workflow file."""
-    try:
-        workflow = parse(path, data)
-    except ValueError:
-        return None
-    return workflow if workflow.events and workflow.jobs else None
 
 
 OWN_RUN: Json = {
