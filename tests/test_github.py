@@ -46,6 +46,7 @@ class World:
     slept: list[float]
     owner: str | None = None
     token: str = TOKEN
+    timeout_s: float = 20.0
     ahead_s: float = 0.0
 
     def machine(self, name: str = "machine") -> Repositories:
@@ -64,7 +65,7 @@ class World:
             return AT + self.ahead_s
 
         async def inside() -> Any:
-            async with net.client(allow_private=True) as http:
+            async with net.client(allow_private=True, timeout_s=self.timeout_s) as http:
                 api = GitHubApi(http, self.github.api_url, self.token, sleep=sleep, clock=clock)
                 repositories = self.machine(name)
                 return await act(GitHubPublisher(api, repositories, owner=self.owner), repositories)
@@ -239,8 +240,9 @@ def test_every_action_done_twice_changes_nothing(world: World) -> None:
     assert world.github.repositories.history("octo.ferry-1a2b3c") == [made.commit_sha]
 
 
-def test_an_answer_that_got_lost_makes_no_second_repository(world: World) -> None:
-    world.github.switches.dropped = ["POST /user/repos", "POST /repos/octo/ferry-1a2b3c/pages"]
+@pytest.mark.parametrize("how", ["dropped", "cut"])
+def test_an_answer_that_got_lost_makes_no_second_repository(world: World, how: str) -> None:
+    setattr(world.github.switches, how, ["POST /user/repos", "POST /repos/octo/ferry-1a2b3c/pages"])
     assert world.run(deliver).live
     assert list(world.github.repos) == ["octo/ferry-1a2b3c"]
 
@@ -529,6 +531,12 @@ def test_a_limit_is_waited_for_as_long_as_it_asks(world: World, answer: JSONResp
             fault(403, "Resource not accessible", x_accepted_github_permissions="administration=write"),
             "give it administration=write",
         ),
+        (
+            fault(403, "Resource not accessible", x_accepted_github_permissions="contents=write,workflows=write"),
+            "give it contents=write,workflows=write",
+        ),
+        (fault(404, "Not Found", x_accepted_oauth_scopes="repo"), "give it repo"),
+        (fault(422, "Validation Failed"), "GitHub refuses POST /user/repos"),
         (fault(403, "rate limit", x_ratelimit_remaining="0", x_ratelimit_reset="1900000000"), "rate limit is used up"),
         (fault(422, "You must have a verified email"), "verify it at"),
     ],
@@ -538,6 +546,57 @@ def test_a_fault_that_stays_is_a_sentence_that_says_what_to_do(world: World, ans
     with pytest.raises(PublishError, match=says) as caught:
         world.run(deliver)
     assert TOKEN not in str(caught.value)
+
+
+def test_a_github_that_does_not_answer_is_named(world: World) -> None:
+    world.timeout_s, world.github.switches.read_s = 0.05, 0.3
+    with pytest.raises(PublishError, match=r"no answer \(ReadTimeout\); send the task again later"):
+        world.run(deliver)
+
+
+def test_a_token_that_git_does_not_take_is_named(world: World) -> None:
+    async def act(publisher: GitHubPublisher, repositories: Repositories) -> Publication:
+        site = await publisher.reserve(wish())
+        world.github.token = "another"
+        sha = repositories.commit(site.repo, FILES, message="one", at=AT, parent=None)
+        await publisher.push(site, sha)
+        raise AssertionError
+
+    with pytest.raises(PublishError, match="give GITHUB_TOKEN Contents"):
+        world.run(act)
+
+
+def test_names_that_are_all_taken_are_named(world: World) -> None:
+    for number in ("", *(f"-{n}" for n in range(2, 20))):
+        world.github.add("octo", f"ferry-1a2b3c{number}")
+    with pytest.raises(PublishError, match="rename or remove some"):
+        world.run(deliver)
+
+
+@pytest.mark.parametrize(
+    ("owner", "switches", "says"),
+    [
+        (None, {}, "as octo for octo, scopes repo, workflow; Pages come with every public repository"),
+        (None, {"scopes": "repo"}, "need the scope workflow too"),
+        (None, {"scopes": ""}, "fine-grained"),
+        ("harbour", {}, "harbour does not forbid Pages"),
+        ("harbour", {"org_policy": {"members_can_create_public_pages": False}}, "may not make public Pages"),
+    ],
+)
+def test_what_can_be_known_of_a_token_is_known_before_any_task(
+    world: World, owner: str | None, switches: dict[str, Any], says: str
+) -> None:
+    world.owner = owner
+    vars(world.github.switches).update(switches)
+    found = world.run(lambda p, _: p.examine())
+    assert says in found
+    assert "requests left this hour: 4999" in found
+
+
+@pytest.mark.parametrize(("owner", "scopes"), [("nobody", "repo"), (None, "gist")])
+def test_a_token_that_cannot_publish_is_known_before_any_task(world: World, owner: str | None, scopes: str) -> None:
+    world.owner, world.github.switches.scopes = owner, scopes
+    assert "GITHUB_" in (world.run(lambda p, _: p.ready()) or "")
 
 
 def test_pages_that_are_not_to_be_had_are_a_sentence(world: World) -> None:

@@ -33,6 +33,10 @@ from agent.workspace import WORKFLOWS
 MAX_DESCRIPTION_CHARS = 350
 MAX_NAMES = 20
 TOPICS = ("github-pages", "llm-devops-engine")
+ORG_POLICIES = {
+    "members_can_create_public_repositories": "public repositories",
+    "members_can_create_public_pages": "public Pages",
+}
 NO_BUILD_S = 20.0  # a build is listed after a second or two
 DIAGNOSE_EVERY_S = 10.0
 UNSERVED_S = 30.0  # a page that is not there so long after a run that succeeded was not published by it
@@ -162,9 +166,22 @@ class GitHubPublisher:
         if granted and not granted & {"repo", "public_repo"}:
             raise PublishError(f"GITHUB_TOKEN has the scopes {scopes}: it needs repo (or public_repo)")
         left = answer.headers.get("x-ratelimit-remaining", "unknown")
-        owner = self._owner or login
+        self._login, owner = login, self._owner or login
         powers = f"scopes {scopes}" if granted else "fine-grained: its rights show at the first use"
-        return f"as {login} for {owner}, {powers}; requests left this hour: {left}"
+        if granted and "workflow" not in granted:
+            powers += "; briefs that ask for a workflow need the scope workflow too"
+        pages = await self._pages_prospect(owner)
+        return f"as {login} for {owner}, {powers}; {pages}; requests left this hour: {left}"
+
+    async def _pages_prospect(self, owner: str) -> str:
+        """What can be known of Pages before there is a repository."""
+        if owner.lower() == (self._login or "").lower():
+            return "Pages come with every public repository of a user"
+        found = await self._api.get(f"/orgs/{owner}", also=(404,))
+        if found.status == 404:
+            raise PublishError(f"GITHUB_OWNER: the token sees no organisation {owner}: name one, or the token's user")
+        shut = [what for key, what in ORG_POLICIES.items() if found.body.get(key) is False]
+        return f"members of {owner} may not make {' or '.join(shut)}" if shut else f"{owner} does not forbid Pages"
 
     # -- finding and making ------------------------------------------------------------------------------------------
 
