@@ -16,7 +16,7 @@ The house, a floor a line; a module imports only from floors below its own:
     workshop                       what one task is worked on with
     loop · notify · skeleton       the agent loop on one screen · the call back · the files that code writes
     review                         verdicts with evidence on one workspace
-    publish                        publisher (the steps) · git · remote · local · sites · github · github_api
+    publish                        publisher (the steps) · git · remote · local · sites · github and its parts
     tools                          one file a tool, and the toolbox that lists and calls them
     llm                            model (protocol) · gateway (litellm) · text_protocol · choice · replay
     intake · prompts · store       request to task · the Jinja templates · the only SQL

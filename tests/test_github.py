@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from starlette.responses import JSONResponse
 
@@ -18,10 +17,8 @@ from agent.errors import Objection, PublishError
 from agent.publish.git import Repositories
 from agent.publish.github import Found, GitHubPublisher
 from agent.publish.github_api import Answer, GitHubApi, refusal, sentence
-from agent.publish.local import LocalPublisher
 from agent.publish.pages import diagnosis
 from agent.publish.publisher import Commit, Outcome, Publisher, Wish, publish
-from agent.publish.sites import sites_app
 from agent.records import Publication
 from agent.testing.github import FakeGitHub
 from tests.harness import free_port, listening
@@ -352,6 +349,7 @@ permissions: {pages: write, id-token: write}
 jobs:
   publish:
     runs-on: ubuntu-latest
+    environment: github-pages
     steps:
       - uses: actions/checkout@v4
       - uses: actions/upload-pages-artifact@v3
@@ -614,37 +612,6 @@ def test_a_wrong_token_is_known_before_any_task(world: World) -> None:
 def test_the_token_is_in_no_address(world: World) -> None:
     world.run(deliver)
     assert not [call for call in world.github.seen if TOKEN in f"{call.path}{call.body}"]
-
-
-# -- every publisher -----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("kind", ["github", "local"])
-def test_a_publisher_keeps_the_promises_of_the_protocol(world: World, kind: str) -> None:
-    async def act(publisher: Publisher, repositories: Repositories) -> None:
-        assert await publisher.ready() is None
-        first = await deliver(publisher, repositories)
-        assert await publisher.reserve(wish()) == await publisher.reserve(wish())
-        second = await deliver(publisher, repositories, {**FILES, "index.html": b"two"}, wish(2, first))
-        site = await publisher.reserve(wish(2, first))
-        assert first.live
-        assert second.live
-        assert (second.repo_url, second.pages_url) == (first.repo_url, first.pages_url)
-        assert not await publisher.is_live(site, first.commit_sha)
-        assert repositories.history(site.repo) == [second.commit_sha, first.commit_sha]
-
-    if kind == "github":
-        world.run(act)
-        return
-    repositories, port = world.machine(), free_port()
-
-    async def local() -> None:
-        async with httpx.AsyncClient(trust_env=False) as http:
-            url = f"http://127.0.0.1:{port}"
-            await act(LocalPublisher(repositories, http, sites_url=url, probe_url=url), repositories)
-
-    with listening(sites_app(repositories), port):
-        asyncio.run(local())
 
 
 RECORDED = SLICE.parent / "github"

@@ -210,6 +210,7 @@ permissions: {pages: write, id-token: write}
 jobs:
   publish:
     runs-on: ubuntu-latest
+    environment: github-pages
     steps:
       - uses: actions/checkout@v4
       - run: python count.py

@@ -56,6 +56,12 @@ def test_the_checks_stand_last_and_word_for_word() -> None:
     assert "Round" not in prompt
 
 
+def test_only_a_task_that_asks_for_a_workflow_pays_for_what_one_needs() -> None:
+    texts = [Prompts(PROMPTS).render("task.md.j2", **{**VARIABLES, "workflows": asked}) for asked in (False, True)]
+    assert ["deploy-pages" in text for text in texts] == [False, True]
+    assert len(texts[1].splitlines()) - len(texts[0].splitlines()) <= 3
+
+
 def test_a_later_round_shows_the_site_and_what_must_still_hold() -> None:
     later = {
         "round": 2,

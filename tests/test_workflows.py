@@ -80,6 +80,7 @@ def test_a_workflow_that_github_runs_has_no_fault(text: str) -> None:
         (GOOD.replace("branches: [main]", "tags: [v1]"), "hold push"),
         (GOOD.replace("branches: [main]", "branches-ignore: ['m*']"), "hold push"),
         (GOOD.replace(" pages: write,", ""), "`pages: write`"),
+        (GOOD.replace("    environment: {name: github-pages}\n", ""), "environment: github-pages"),
         (GOOD.replace("permissions: {contents: read, pages: write, id-token: write}\n", ""), "`id-token: write`"),
         (GOOD.replace("      - uses: actions/deploy-pages@v4\n", ""), "deploy-pages@v4"),
         (GOOD.replace("      - uses: actions/upload-pages-artifact@v3\n", ""), "upload-pages-artifact@v3"),

@@ -102,6 +102,8 @@ def _pages_faults(workflow: Workflow) -> Iterator[str]:
     if not deploying:
         yield f"it uploads pages, but no step `uses: {DEPLOY}@v4` publishes them"
     for name, job in deploying.items():
+        if "environment" not in job:
+            yield f"jobs.{quote(name)} deploys Pages without `environment: github-pages`, which GitHub refuses"
         granted = job.get("permissions", workflow.document.get("permissions"))
         lacking = [key for key in NEEDED if not _may_write(granted, key)]
         if lacking:
