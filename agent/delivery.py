@@ -23,12 +23,14 @@ from agent.loop import Limits, Progress, Version
 from agent.publish.git import Repositories
 from agent.publish.publisher import Commit, Outcome, Publisher, Site, Step, Wish, publish
 from agent.records import Build, Json, Publication, Review, Task
+from agent.review.evidence import one_line
 from agent.review.report import objection_finding, objection_note
 from agent.store import Store
 from agent.workshop import Job, Workshop
 from agent.workspace import ENGINE_FILES, Workspace, sha256
 
 MENDINGS = 2  # of what the host objects to, in one task
+MAX_SENTENCE_CHARS = 600
 BUSY_POLL_S = 0.2  # between two looks whether the earlier round has ended
 
 
@@ -130,7 +132,7 @@ class Delivery:
             progress = replace(progress, error=f"left out, as the host refuses it: {', '.join(refused)}")
             build, outcome = await self._publish(task, job, outcome.site, progress, base, refused)
         if outcome.publication is None:
-            raise PublishError(" ".join(refusal.split()))
+            raise PublishError(one_line(refusal, MAX_SENTENCE_CHARS))
         return build, outcome, outcome.publication
 
     async def _publish(

@@ -421,6 +421,30 @@ def test_what_a_run_has_to_say_comes_back(world: World, workflow: bytes, switche
     assert TOKEN not in outcome.objection
 
 
+def test_a_check_that_fails_takes_nothing_from_a_site_that_is_live(world: World) -> None:
+    world.github.switches.runs, world.github.switches.build_s = ["failure"], 0.02
+    outcome = world.run(lambda p, r: attempt(p, r, FILES | {CI: CHECK}))
+    assert outcome.publication.live
+    assert "failed in job" in outcome.objection
+
+
+@pytest.mark.parametrize(
+    ("hidden", "objection"),
+    [
+        ("actions/runs", ""),
+        ("actions/runs/1000/jobs", f"The workflow {CI} ended with failure."),
+        ("actions/jobs/1000/logs", f'The workflow {CI} failed in job "build", step "Run the commands". Its log'),
+    ],
+)
+def test_runs_that_the_token_may_not_see_end_no_task(world: World, hidden: str, objection: str) -> None:
+    world.github.switches.runs = ["failure"]
+    world.github.switches.faults = [(f"GET {PLACE}/{hidden}", fault(403, "Resource not accessible"))] * 400
+    outcome = world.run(lambda p, r: attempt(p, r, FILES | {CI: SOME}))
+    assert outcome.publication
+    assert outcome.objection.startswith(objection)
+    assert bool(outcome.objection) == bool(objection)
+
+
 @pytest.mark.parametrize("ending", ["cancelled", "never"])
 def test_a_run_that_will_not_come_is_begun_anew_by_an_empty_commit(world: World, ending: str) -> None:
     world.github.switches.runs = [ending]

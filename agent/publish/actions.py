@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from agent.errors import PublishError
+from agent.events import emit
 from agent.publish.git import Repositories
 from agent.publish.github_api import GitHubApi, api_path
 from agent.publish.publisher import Remedy, Site
@@ -108,8 +110,7 @@ class Actions:
         asked_at, known = self._asked.get(sha, (0.0, {}))
         if self._api.clock() - asked_at < ASK_EVERY_S:
             return known
-        answer = await self._api.poll(f"{where}/actions/runs?head_sha={sha}", also=(403, 404))
-        listed = answer.body.get("workflow_runs") or () if answer.status == 200 else ()
+        listed = await self._listed(f"{where}/actions/runs?head_sha={sha}", "workflow_runs") or ()
         found = {run.path: run for run in map(Run.read, reversed(listed))}  # the newest stands first
         self._asked[sha] = (self._api.clock(), found)
         return found
@@ -117,10 +118,9 @@ class Actions:
     async def story(self, site: Site, run: Run) -> str:
         """What failed and the end of its log; to be fenced, for a log holds whatever a script printed."""
         where = api_path(site.repo_url)
-        answer = await self._api.get(f"{where}/actions/runs/{run.id}/jobs", also=(403, 404))
-        jobs: Sequence[Json] = answer.body.get("jobs") or () if answer.status == 200 else ()
-        failed = next((job for job in jobs if job.get("conclusion") in FAILURES), None)
-        if answer.status == 200 and not jobs:
+        jobs = await self._listed(f"{where}/actions/runs/{run.id}/jobs", "jobs")
+        failed = next((job for job in jobs or () if job.get("conclusion") in FAILURES), None)
+        if jobs is not None and not jobs:
             return f"GitHub calls the workflow file {run.path} invalid: none of its jobs was begun."
         if failed is None:
             return f"The workflow {run.path} ended with {run.conclusion}."
@@ -128,6 +128,15 @@ class Actions:
         head = f"The workflow {run.path} failed in job {_word(failed.get('name'))}{_step(failed)}."
         shown = last_error(log.decode("utf-8", "replace"))
         return f"{head} The end of its log:\n{shown}" if shown else f"{head} Its log is not to be had."
+
+    async def _listed(self, path: str, key: str) -> Sequence[Json] | None:
+        """None where GitHub does not tell: what is published is published, whether its runs can be seen or not."""
+        try:
+            answer = await self._api.poll(path, also=(403, 404))
+        except PublishError as error:
+            emit("actions.unseen", error=str(error))
+            return None
+        return answer.body.get(key) or () if answer.status == 200 else None
 
 
 def last_error(log: str) -> str:

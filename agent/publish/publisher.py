@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, Literal, Protocol
 
 from agent.errors import Objection, PublishError
+from agent.events import emit
 from agent.publish.git import HeadMoved, Repositories
 from agent.records import Publication, Record
 from agent.workflows import publish_pages
@@ -180,11 +181,14 @@ class Watch:
         if head != sha:  # a killed process had begun this remedy
             head = await self._push_repeated(sha, head)
         began_at, tried, looks, sha = self.clock(), {"repeat"} if head != sha else set[str](), 0, head
+        runs = Runs()
         while True:
-            runs = await self.publisher.runs(self.site, sha)
+            if not runs.objection:
+                runs = await self.publisher.runs(self.site, sha)
             live = await self.publisher.is_live(self.site, sha)
+            settled = not runs.pending and (live or (runs.objection and self.site.by_workflow))
             wait_s = LIVE_POLL_S[min(looks, len(LIVE_POLL_S) - 1)]
-            if runs.objection or (live and not runs.pending) or self.clock() + wait_s >= self.until:
+            if settled or self.clock() + wait_s >= self.until:
                 return sha, live, runs.objection
             if not live:
                 sha = await self._remedied(sha, self.clock() - began_at, tried)
@@ -192,12 +196,16 @@ class Watch:
             looks += 1
 
     async def _remedied(self, sha: str, waited_s: float, tried: set[str]) -> str:
-        """The commit to wait for."""
-        remedy = await self.publisher.remedy(self.site, sha, waited_s)
-        if remedy in tried:
+        """The commit to wait for. What is pushed is published: a remedy that is not to be had is done without."""
+        try:
+            remedy = await self.publisher.remedy(self.site, sha, waited_s)
+            if remedy in tried:
+                return sha
+            tried.add(remedy)
+            return await self._help(sha, remedy)
+        except PublishError as error:
+            emit("publish.no_remedy", error=str(error))
             return sha
-        tried.add(remedy)
-        return await self._help(sha, remedy)
 
     async def _help(self, sha: str, remedy: Remedy) -> str:
         if remedy == "rebuild":
