@@ -16,11 +16,11 @@ The house, a floor a line; a module imports only from floors below its own:
     workshop                       what one task is worked on with
     loop · notify · skeleton       the agent loop on one screen · the call back · the files that code writes
     review                         verdicts with evidence on one workspace
-    publish                        publisher (the steps) · git · remote · local · sites · github · github_api
+    publish                        publisher (the steps) · git · remote · local · sites · github and its parts
     tools                          one file a tool, and the toolbox that lists and calls them
     llm                            model (protocol) · gateway (litellm) · text_protocol · choice · replay
     intake · prompts · store       request to task · the Jinja templates · the only SQL
-    net · previews                 the guarded HTTP client · what a person would want to see of a file
+    net · previews · workflows     the guarded HTTP client · what a person would see of a file · GitHub's workflow files
     attachments · checks           `data:` URIs to bytes · the evaluators' checks in one form
     archives · images · tables     files of others, opened within bounds
     settings · workspace           the environment · immutable files

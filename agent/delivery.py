@@ -6,25 +6,31 @@ whenever it is replayed.
 
 import asyncio
 import json
+import re
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 import httpx
 
 from agent import loop, notify
+from agent.errors import PublishError
 from agent.events import emit
 from agent.hands import DurableHands
 from agent.llm.model import Model
 from agent.loop import Limits, Progress, Version
 from agent.publish.git import Repositories
-from agent.publish.publisher import Commit, Publisher, Site, Step, Wish, publish
+from agent.publish.publisher import Commit, Outcome, Publisher, Site, Step, Wish, publish
 from agent.records import Build, Json, Publication, Review, Task
+from agent.review.evidence import one_line
+from agent.review.report import objection_finding, objection_note
 from agent.store import Store
 from agent.workshop import Job, Workshop
-from agent.workspace import Workspace, sha256
+from agent.workspace import ENGINE_FILES, Workspace, sha256
 
+MENDINGS = 2  # of what the host objects to, in one task
+MAX_SENTENCE_CHARS = 600
 BUSY_POLL_S = 0.2  # between two looks whether the earlier round has ended
 
 
@@ -56,19 +62,12 @@ class Delivery:
         task = await asyncio.to_thread(parts.store.task, task_id)
         site = Site.model_validate(await self._step("reserve", partial(self._reserve, task)))
         job = Job.model_validate(await self._step("prepare", partial(self._prepare, task, site)))
-        progress = await self._build(task, job, attempt)
-        files, build = await self._finish(task, job, site, progress)
-        publication = await publish(
-            site,
-            files,
-            Commit(message=f"{task.task}: round {task.round}", parent=job.base_sha, at=task.received_at),
-            publisher=parts.publisher,
-            repositories=parts.repositories,
-            step=self._step,
-            live_until=workshop.notify_by(task),
-            clock=parts.clock,
+        hands = DurableHands(
+            self._step, parts.store, workshop, parts.model, parts.clock, task=task, job=job, attempt=attempt
         )
-        done_at = await self._step("record", partial(self._record, task, build, publication))
+        progress = await self._build(task, job, hands)
+        build, outcome, publication = await self._published(task, job, site, progress, hands)
+        done_at = await self._step("record", partial(self._record, task, build, publication, outcome.objection))
         return publication, done_at
 
     async def _begin(self, task_id: str) -> None:
@@ -99,27 +98,83 @@ class Delivery:
     async def _prepare(self, task: Task, site: Site) -> Json:
         return (await self._parts.workshop.prepare(task, site)).model_dump(mode="json")
 
-    async def _build(self, task: Task, job: Job, attempt: int) -> Progress:
+    async def _build(self, task: Task, job: Job, hands: DurableHands) -> Progress:
         parts = self._parts
         await self._step("enter_build", partial(asyncio.to_thread, parts.store.update, task.id, stage="build"))
         start = await asyncio.to_thread(parts.workshop.load, job.files)
         prompt = await asyncio.to_thread(parts.workshop.messages, job)
-        hands = DurableHands(
-            self._step, parts.store, parts.workshop, parts.model, parts.clock, task=task, job=job, attempt=attempt
-        )
+        begun = Progress(Version(start, Review()), Version(start, Review()))
+        return await self._guarded(loop.build(start, prompt, hands, parts.limits), hands, begun)
+
+    async def _guarded(self, looping: Awaitable[Progress], hands: DurableHands, begun: Progress) -> Progress:
         try:
-            return await loop.build(start, prompt, hands, parts.limits)
+            return await looping
         except Exception as error:  # noqa: BLE001 - a fault of ours is no reason to publish nothing
             emit("build.fault", error=f"{type(error).__name__}: {error}")
-            best = hands.best or Version(start, Review())
-            return Progress(best, best, stopped_by="fault", error=f"internal error: {type(error).__name__}")
+            best, fault = hands.best or begun.best, f"internal error: {type(error).__name__}"
+            return replace(begun, best=best, latest=best, stopped_by="fault", error=fault)
 
-    async def _finish(self, task: Task, job: Job, site: Site, progress: Progress) -> tuple[Workspace, Build]:
+    async def _published(
+        self, task: Task, job: Job, site: Site, progress: Progress, hands: DurableHands
+    ) -> tuple[Build, Outcome, Publication]:
+        """What the host objects to goes back to the loop, and what it refuses to the end is left out."""
+        base = job.base_sha
+        build, outcome = await self._publish(task, job, site, progress, base)
+        for _ in range(MENDINGS):
+            mended = await self._mended(task, progress, hands, outcome.objection) if outcome.objection else None
+            if mended is None:
+                break
+            progress, base = mended, outcome.publication.commit_sha if outcome.publication else base
+            build, outcome = await self._publish(task, job, outcome.site, progress, base)
+        refusal = outcome.objection
+        refused = named_in(refusal, build.files)
+        if outcome.publication is None and refused:
+            progress = replace(progress, error=f"left out, as the host refuses it: {', '.join(refused)}")
+            build, outcome = await self._publish(task, job, outcome.site, progress, base, refused)
+        if outcome.publication is None:
+            raise PublishError(one_line(refusal, MAX_SENTENCE_CHARS))
+        return build, outcome, outcome.publication
+
+    async def _publish(
+        self, task: Task, job: Job, site: Site, progress: Progress, base: str | None, refused: Sequence[str] = ()
+    ) -> tuple[Build, Outcome]:
+        parts, mended = self._parts, ", mended" if base != job.base_sha else ""
+        files, build = await self._finish(task, job, site, progress, refused)
+        outcome = await publish(
+            site,
+            files,
+            Commit(message=f"{task.task}: round {task.round}{mended}", parent=base, at=task.received_at),
+            publisher=parts.publisher,
+            repositories=parts.repositories,
+            step=self._step,
+            live_until=parts.workshop.notify_by(task),
+            clock=parts.clock,
+        )
+        return build, outcome
+
+    async def _mended(self, task: Task, progress: Progress, hands: DurableHands, said: str) -> Progress | None:
+        """The loop goes on from where it was; None when no other site came of it."""
+        if not progress.messages:
+            return None
+        await self._step("objection", partial(self._note, task, said))
+        begun = loop.objected(progress, objection_finding(said), objection_note(said))
+        mended = await self._guarded(loop.go_on(begun, hands, self._parts.limits), hands, begun)
+        return mended if mended.best.workspace != progress.best.workspace else None
+
+    async def _note(self, task: Task, said: str) -> None:
+        finding = objection_finding(said)
+        await asyncio.to_thread(self._parts.store.update, task.id, stage="build")
+        await asyncio.to_thread(self._parts.store.add_event, task.id, "objection", {"evidence": finding.evidence})
+        emit("publish.objection", evidence=finding.evidence)
+
+    async def _finish(
+        self, task: Task, job: Job, site: Site, progress: Progress, refused: Sequence[str]
+    ) -> tuple[Workspace, Build]:
         """What will be published is stored before anything is."""
         store = self._parts.store
 
         async def finish() -> Json:
-            whole, build = await self._parts.workshop.finish(task, job, site, progress)
+            whole, build = await self._parts.workshop.finish(task, job, site, progress, refused)
             details = {
                 "models": build.models,
                 "turns": build.turns,
@@ -144,10 +199,20 @@ class Delivery:
         build = Build.model_validate(await self._step("finish", finish))
         return await asyncio.to_thread(self._parts.workshop.load, build.files), build
 
-    async def _record(self, task: Task, build: Build, publication: Publication) -> float:
+    async def _record(self, task: Task, build: Build, publication: Publication, objection: str) -> float:
         """When it was done: the call back is repeated from then on."""
         body = notify.payload(task, publication)
         update = partial(self._parts.store.update, task.id, state="done", stage="done")
+        if objection:
+            finding = objection_finding(objection)
+            errors = "; ".join(filter(None, [build.error, f"the host objects: {finding.evidence}"]))
+            update = partial(update, findings=(*build.review.findings, finding), error=errors)
         await asyncio.to_thread(update, publication=publication, notification=body)
         emit("task.done", commit_sha=publication.commit_sha, live=publication.live, stopped_by=build.stopped_by)
         return self._parts.clock()
+
+
+def named_in(said: str, paths: Iterable[str]) -> list[str]:
+    """The files that the host speaks of; not those that every site must have."""
+    own = (path for path in paths if path not in ENGINE_FILES)
+    return [path for path in own if re.search(rf"(?<![\w./-]){re.escape(path)}(?![\w/-])(?!\.\w)", said)]

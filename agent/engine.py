@@ -35,7 +35,7 @@ from agent.publish.publisher import Site
 from agent.records import FINAL_STATES, Json
 from agent.store import NotificationState, Store
 
-PROTOCOL = "1"  # of the workflows: raise it when steps are added, removed or moved, so that old tasks are not misread
+PROTOCOL = "2"  # of the workflows: raise it when steps are added, removed or moved, so that old tasks are not misread
 TASKS, NOTIFICATIONS = "tasks", "notifications"
 POLL_S = 0.2
 WATCH_S, LONGEST_WATCH_S, WATCH_LOOKS = 5.0, 300.0, 16  # looks at a site that was not live at the call back: 45 minutes

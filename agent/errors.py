@@ -7,6 +7,7 @@
     │   ├── Transient   nobody: the same call may succeed later         → retried inside the deadline
     │   └── Permanent   the operator: a key, a name, a quota            → next model, else the loop stops
     ├── LimitReached    nobody: a budget or the deadline is used up     → the best workspace is published
+    ├── Objection       the model: what a host has against a commit     → the loop goes on with it
     ├── PublishError    the operator: a token, a permission, a name
     ├── net.Blocked     nobody: an address that may not be reached
     └── ConfigError     the operator: a setting; the service does not start
@@ -57,6 +58,10 @@ class LimitReached(AgentError):
     def __init__(self, limit: str, reason: str = "") -> None:
         super().__init__(limit, reason)
         self.reason = reason
+
+
+class Objection(AgentError):
+    """The host does not take a commit, and whoever wrote its files can mend that; the message is the host's own."""
 
 
 class PublishError(AgentError):

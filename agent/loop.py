@@ -12,7 +12,7 @@ from typing import Protocol
 from agent.errors import LimitReached, ModelError
 from agent.llm.history import chars, shortened
 from agent.llm.model import Escalation
-from agent.records import Json, Reply, Review, StoppedBy, ToolCall, Usage
+from agent.records import Finding, Json, Reply, Review, StoppedBy, ToolCall, Usage
 from agent.tools.toolbox import Batch
 from agent.workspace import Workspace
 
@@ -75,6 +75,11 @@ class Version:
         """Greater is better; a site with faults is better than none, whatever an empty folder does not break."""
         return (self.is_site, *self.review.score)
 
+    def faulted(self, finding: Finding) -> "Version":
+        """With something else that fails."""
+        found = (*self.review.findings, finding)
+        return replace(self, review=self.review.model_copy(update={"findings": found}))
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -82,10 +87,13 @@ class Progress:
 
     best: Version
     latest: Version
+    messages: tuple[Json, ...] = ()  # what the next request holds
+    room: float = MAX_CONVERSATION_CHARS  # what the conversation may still grow by
     usage: Usage = field(default_factory=Usage)
     turns: int = 0
     silences: int = 0
     stalls: int = 0
+    settled_for: int = 0  # failures that were published already: who answers an objection need do no better
     misses: Mapping[str, int] | None = None
     models: tuple[str, ...] = ()
     stopped_by: StoppedBy | None = None
@@ -93,25 +101,51 @@ class Progress:
 
 
 async def build(start: Workspace, prompt: Sequence[Json], hands: Hands, limits: Limits) -> Progress:
-    """The best workspace reached from `start`. Each request begins with the one before it (see `room`)."""
+    """The best workspace reached from `start`."""
     version = Version(start, await hands.review(start))
-    progress = Progress(best=version, latest=version)
-    messages, room = list(prompt), float(MAX_CONVERSATION_CHARS)
+    return await go_on(Progress(best=version, latest=version, messages=tuple(prompt)), hands, limits)
+
+
+async def go_on(progress: Progress, hands: Hands, limits: Limits) -> Progress:
+    """The best workspace reached from here. Each request begins with the one before it (see `said`)."""
     while progress.stopped_by is None:
         try:
             limits.check(progress)
-            reply = await hands.ask(messages, escalation(progress))
+            reply = await hands.ask(progress.messages, escalation(progress))
         except LimitReached as limit:
             return replace(progress, stopped_by=str(limit), error=limit.reason)  # type: ignore[arg-type]
         except ModelError as error:
             return replace(progress, stopped_by="model", error=str(error))
-        messages.append(reply.message)
         progress, answers = await turn(counted(progress, reply), reply, hands)
-        messages.extend(answers)
-        room -= chars([reply.message, *answers])
-        if room < 0:  # once: what comes after it is cached by the providers anew
-            messages, room = shortened(messages), inf
+        progress = said(progress, [reply.message, *answers])
     return progress
+
+
+def said(progress: Progress, more: Sequence[Json]) -> Progress:
+    """The conversation goes on. Once, when it is too long, old answers are cut: providers cache it anew then."""
+    messages, room = (*progress.messages, *more), progress.room - chars(more)
+    if room < 0:
+        messages, room = tuple(shortened(messages)), inf
+    return replace(progress, messages=messages, room=room)
+
+
+def objected(progress: Progress, finding: Finding, note: str) -> Progress:
+    """Where to go on from when the best version is not taken elsewhere: no review can see what `finding` says.
+
+    The note ends the last message, which no request has held yet.
+    """
+    *before, last = progress.messages
+    return replace(
+        progress,
+        best=progress.best.faulted(finding),
+        latest=progress.latest.faulted(finding),
+        messages=(*before, {**last, "content": f"{last['content']}\n\n{note}"}),
+        settled_for=len(progress.best.review.failures),
+        silences=0,
+        stalls=0,
+        stopped_by=None,
+        error="",
+    )
 
 
 async def turn(progress: Progress, reply: Reply, hands: Hands) -> tuple[Progress, list[Json]]:
@@ -162,6 +196,8 @@ def reviewed(progress: Progress, version: Version) -> Progress:
     progress = replace(progress, best=best, latest=version)
     if review.passed:
         return replace(progress, stopped_by="passed")
+    if len(review.failures) <= progress.settled_for:
+        return replace(progress, stopped_by="stalled")
     if not before.is_site or len(review.failures) < len(before.review.failures):
         return replace(progress, stalls=0)
     if only_earlier_checks_fail(review):

@@ -1,7 +1,7 @@
 """The parts of a site that code writes, never a model: licence, attachments, and pages of last resort."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from agent.prompts import Prompts
 from agent.records import Task
@@ -28,12 +28,16 @@ def finished(
     reason: str,
     templates: Prompts,
     secrets: Sequence[str],
+    refused: Collection[str] = (),
 ) -> Workspace:
-    """What is committed: attachments as received, no secret whatever a model wrote, an honest page if it left none."""
+    """What is committed: attachments as received, no secret whatever a model wrote, an honest page if it left none.
+
+    `refused`: paths that the host does not take.
+    """
     kept = {name: data for name, data in _published(attachments).items() if not may_change(task, name)}
     lost = {name: data for name, data in _published(attachments).items() if name not in workspace}
     workspace = workspace.put({**lost, **kept, **_engine_files(task, templates)})
-    workspace = scrubbed(workspace, secrets, trusted=frozenset(kept))
+    workspace = scrubbed(workspace, secrets, trusted=frozenset(kept)).drop(*refused)
     if "index.html" not in workspace:
         page = templates.render("site/index.html.j2", task_name=task.task, reason=reason, files=list(workspace))
         workspace = workspace.put({"index.html": page.encode()})

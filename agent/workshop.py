@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 import httpx
@@ -186,8 +186,10 @@ class Workshop:
 
     # -- after the loop ----------------------------------------------------------------------------------------------
 
-    async def finish(self, task: Task, job: Job, site: Site, progress: Progress) -> tuple[Workspace, Build]:
-        """The best workspace, completed by code, and what is known about it."""
+    async def finish(
+        self, task: Task, job: Job, site: Site, progress: Progress, refused: Collection[str] = ()
+    ) -> tuple[Workspace, Build]:
+        """The best workspace, completed by code and without refused files, and what is known about it."""
         attachments = await asyncio.to_thread(self.attachments, job)
         whole = finished(
             task,
@@ -197,6 +199,7 @@ class Workshop:
             reason=progress.error or f"the build stopped early ({progress.stopped_by})",
             templates=self._templates,
             secrets=self._secrets,
+            refused=refused,
         )
         best = progress.best
         screenshots = await self._review.screenshots(task, whole)
@@ -256,6 +259,7 @@ def _task_variables(
             for path, data in sorted(files.items())
             if path not in ENGINE_FILES and path not in attachments
         ],
+        "workflows": workflows_allowed(task),
         "checks": [check for check in task.checks if check.round == task.round],
         "earlier_checks": [check for check in task.checks if check.round < task.round],
     }

@@ -213,6 +213,21 @@ def traces(folder: Path, *texts: str) -> list[str]:
 
 
 @contextmanager
+def listening(app: Any, port: int) -> Iterator[None]:
+    """Another server on loopback, in a thread of its own."""
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error", lifespan="off"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive()
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join(10)
+
+
+@contextmanager
 def serving(configured: Settings) -> Iterator[Door]:
     """The service, up and open. One a process at a time: the engine is global to it."""
     server = uvicorn.Server(

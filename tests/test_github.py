@@ -1,31 +1,27 @@
 """The GitHub publisher against a GitHub on loopback: real HTTP, real git, every call checked by GitHub's own schema."""
 
 import asyncio
+import itertools
 import json
 import re
-import threading
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
-import uvicorn
 from starlette.responses import JSONResponse
 
 from agent import net
-from agent.errors import PublishError
+from agent.errors import Objection, PublishError
 from agent.publish.git import Repositories
-from agent.publish.github import Found, GitHubPublisher, diagnosis
-from agent.publish.github_api import Answer, GitHubApi, sentence
-from agent.publish.local import LocalPublisher
-from agent.publish.publisher import Commit, Publisher, Wish, publish
-from agent.publish.sites import sites_app
+from agent.publish.github import Found, GitHubPublisher
+from agent.publish.github_api import Answer, GitHubApi, refusal, sentence
+from agent.publish.pages import diagnosis
+from agent.publish.publisher import Commit, Outcome, Publisher, Wish, publish
 from agent.records import Publication
 from agent.testing.github import FakeGitHub
-from tests.harness import free_port
+from tests.harness import free_port, listening
 
 TOKEN = "canary-github-token"
 FILES = {
@@ -38,20 +34,6 @@ SLICE = Path(__file__).parents[2] / "shared" / "recorded" / "github-openapi-slic
 AT = 1_800_000_000.0
 
 
-@contextmanager
-def listening(app: Any, port: int) -> Iterator[None]:
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error", lifespan="off"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive()
-    try:
-        yield
-    finally:
-        server.should_exit = True
-        thread.join(10)
-
-
 @dataclass
 class World:
     """A machine with its repositories, and GitHub; waits of the client take no time but are written down."""
@@ -61,6 +43,7 @@ class World:
     slept: list[float]
     owner: str | None = None
     token: str = TOKEN
+    timeout_s: float = 20.0
     ahead_s: float = 0.0
 
     def machine(self, name: str = "machine") -> Repositories:
@@ -79,12 +62,17 @@ class World:
             return AT + self.ahead_s
 
         async def inside() -> Any:
-            async with net.client(allow_private=True) as http:
+            async with net.client(allow_private=True, timeout_s=self.timeout_s) as http:
                 api = GitHubApi(http, self.github.api_url, self.token, sleep=sleep, clock=clock)
                 repositories = self.machine(name)
                 return await act(GitHubPublisher(api, repositories, owner=self.owner), repositories)
 
         return asyncio.run(inside())
+
+    def requests(self) -> int:
+        """Those of a task: who the token is, is asked once a process, and polls come as often as there is time."""
+        polls = re.compile(r"GET (/user|.*/(actions/.*|pages/builds/latest))")
+        return sum(not polls.fullmatch(call) for call in self.calls("rest")) + len(self.calls("git"))
 
     def calls(self, kind: str) -> list[str]:
         return [f"{call.method} {call.path}" for call in self.github.seen if call.kind == kind]
@@ -131,10 +119,24 @@ async def deliver(
     wanted: Wish | None = None,
     step: Any = plain_step,
 ) -> Publication:
+    outcome = await attempt(publisher, repositories, files, wanted, step)
+    assert outcome.publication, outcome.objection
+    return outcome.publication
+
+
+async def attempt(
+    publisher: Publisher,
+    repositories: Repositories,
+    files: dict[str, bytes] | None = None,
+    wanted: Wish | None = None,
+    step: Any = plain_step,
+    seconds: int = 1,
+) -> Outcome:
+    """`seconds` pass between two looks at the clock."""
     wanted = wanted or wish()
     site = await publisher.reserve(wanted)
     base = await asyncio.to_thread(repositories.head, site.repo)
-    ticks = iter(range(10_000))
+    ticks = itertools.count(0, seconds)
     return await publish(
         site,
         files or FILES,
@@ -142,7 +144,7 @@ async def deliver(
         publisher=publisher,
         repositories=repositories,
         step=step,
-        live_until=40.0,
+        live_until=40.0 * seconds,
         clock=lambda: float(next(ticks)),
         sleep=no_time,
     )
@@ -188,7 +190,9 @@ def faults_of(github: FakeGitHub) -> tuple[list[str], int]:
 
 def test_two_rounds_are_two_commits_with_few_requests_that_keep_to_the_schema(world: World) -> None:
     first = world.run(deliver)
-    assert world.calls("rest") == ["GET /user", "POST /user/repos", "POST /repos/octo/ferry-1a2b3c/pages"]
+    assert world.requests() <= 5
+    place = "/repos/octo/ferry-1a2b3c"
+    assert world.calls("rest") == ["GET /user", "POST /user/repos", f"PUT {place}/topics", f"POST {place}/pages"]
     assert len(world.calls("git")) == 2
     assert (first.live, first.repo_url) == (True, f"{world.github.base_url}/octo/ferry-1a2b3c")
     assert first.pages_url == f"{world.github.base_url}/pages/octo/ferry-1a2b3c/"
@@ -197,10 +201,9 @@ def test_two_rounds_are_two_commits_with_few_requests_that_keep_to_the_schema(wo
     assert "\n" not in made["description"]
     assert made["homepage"] == first.pages_url
 
-    seen = len(world.calls("rest")) + len(world.calls("git"))
+    seen = world.requests()
     second = world.run(lambda p, r: deliver(p, r, FILES | {"a.txt": b"2"}, wish(2, first)))
-    more = world.calls("rest") + world.calls("git")
-    assert len(more) - seen == 3
+    assert world.requests() - seen <= 3
     assert second.live
     repo = world.github.find("octo", "ferry-1a2b3c")
     assert repo
@@ -234,8 +237,9 @@ def test_every_action_done_twice_changes_nothing(world: World) -> None:
     assert world.github.repositories.history("octo.ferry-1a2b3c") == [made.commit_sha]
 
 
-def test_an_answer_that_got_lost_makes_no_second_repository(world: World) -> None:
-    world.github.switches.dropped = ["POST /user/repos", "POST /repos/octo/ferry-1a2b3c/pages"]
+@pytest.mark.parametrize("how", ["dropped", "cut"])
+def test_an_answer_that_got_lost_makes_no_second_repository(world: World, how: str) -> None:
+    setattr(world.github.switches, how, ["POST /user/repos", "POST /repos/octo/ferry-1a2b3c/pages"])
     assert world.run(deliver).live
     assert list(world.github.repos) == ["octo/ferry-1a2b3c"]
 
@@ -314,22 +318,7 @@ def test_a_build_that_fails_is_helped_and_the_sha_reported_is_the_head(
 ) -> None:
     world.github.switches.builds = builds
 
-    async def act(publisher: GitHubPublisher, repositories: Repositories) -> Publication:
-        site = await publisher.reserve(wish())
-        ticks = iter(range(0, 100_000, 20))
-        return await publish(
-            site,
-            FILES,
-            Commit(message="one", parent=None, at=AT),
-            publisher=publisher,
-            repositories=repositories,
-            step=plain_step,
-            live_until=1_000.0,
-            clock=lambda: float(next(ticks)),
-            sleep=no_time,
-        )
-
-    made = world.run(act)
+    made = world.run(lambda p, r: attempt(p, r, seconds=20)).publication
     assert made.live
     history = world.github.repositories.history("octo.ferry-1a2b3c")
     assert (len(history), history[0]) == (commits, made.commit_sha)
@@ -348,6 +337,189 @@ def test_a_build_that_fails_is_helped_and_the_sha_reported_is_the_head(
 )
 def test_the_state_of_a_build_has_its_remedy(status: str, waited_s: float, remedy: str) -> None:
     assert diagnosis(status, waited_s) == remedy
+
+
+# -- workflows -----------------------------------------------------------------------------------------------------
+
+CI = ".github/workflows/ci.yml"
+CHECK = b"on: push\njobs: {t: {runs-on: ubuntu-latest, steps: [{run: date}]}}\n"
+PAGES = b"""\
+on: push
+permissions: {pages: write, id-token: write}
+jobs:
+  publish:
+    runs-on: ubuntu-latest
+    environment: github-pages
+    steps:
+      - uses: actions/checkout@v4
+      - uses: actions/upload-pages-artifact@v3
+        with: {path: FOLDER}
+      - uses: actions/deploy-pages@v4
+"""
+SOME, ALL = PAGES.replace(b"FOLDER", b"made"), PAGES.replace(b"FOLDER", b".")
+PLACE = "/repos/octo/ferry-1a2b3c"
+
+
+def test_pages_by_workflow_are_on_before_the_push_that_starts_it(world: World) -> None:
+    made = world.run(lambda p, r: deliver(p, r, FILES | {CI: SOME}))
+    assert made.live
+    assert world.requests() <= 5
+    order = [f"{call.method} {call.path}" for call in world.github.seen if call.method in ("POST", "PUT")]
+    pages, push = f"POST {PLACE}/pages", "POST /octo/ferry-1a2b3c.git/git-receive-pack"
+    assert order.index(pages) < order.index(push)
+    assert next(call.body for call in world.github.seen if call.path == f"{PLACE}/pages") == {"build_type": "workflow"}
+    if SLICE.exists():
+        assert faults_of(world.github)[0] == []
+
+
+def test_pages_that_need_a_branch_first_are_switched_on_after_the_push(world: World) -> None:
+    world.github.switches.branch_first = True
+    world.github.switches.runs = ["success"]
+    assert world.run(lambda p, r: attempt(p, r, FILES | {CI: SOME}, seconds=20)).publication
+    assert world.calls("rest").count(f"POST {PLACE}/pages") == 2
+
+
+def test_a_round_may_hand_the_pages_to_a_workflow_and_a_later_one_take_them_back(world: World) -> None:
+    first = world.run(deliver)
+    seen = world.requests()
+    second = world.run(lambda p, r: deliver(p, r, FILES | {CI: SOME}, wish(2, first)))
+    assert second.live
+    assert f"PUT {PLACE}/pages" in world.calls("rest")
+    assert world.requests() - seen <= 4, "one more, to switch"
+    seen = world.requests()
+    third = world.run(lambda p, r: deliver(p, r, FILES | {CI: SOME, "a.txt": b"3"}, wish(3, second)))
+    assert (third.live, world.requests() - seen) == (True, 3)
+    assert world.run(lambda p, r: deliver(p, r, FILES | {"a.txt": b"4"}, wish(4, third))).live
+    repo = world.github.find("octo", "ferry-1a2b3c")
+    assert repo
+    assert repo.pages == "legacy"
+
+
+def test_a_workflow_that_publishes_the_repository_is_held_to_its_bytes(world: World) -> None:
+    world.github.switches.made = {"index.html": b"something else"}
+    assert not world.run(lambda p, r: deliver(p, r, FILES | {CI: ALL})).live
+    world.github.switches.made = {}
+    assert world.run(lambda p, r: deliver(p, r, FILES | {CI: ALL})).live
+
+
+@pytest.mark.parametrize(
+    ("workflow", "switches", "says"),
+    [
+        (SOME, {"runs": ["failure"], "log": "KeyError: 'ferry'"}, 'job "build", step "Run the commands"'),
+        (SOME, {"runs": ["failure"], "log": "KeyError: 'ferry'"}, "KeyError: 'ferry'\n##[error]"),
+        (SOME, {"runs": ["timed_out"]}, "failed in job"),
+        (b"on: push\njobs: [", {}, "invalid"),
+        (CHECK, {"runs": ["failure"], "log": "not clean"}, "not clean"),
+        (SOME, {"uploads": ["LICENSE"]}, "holds no index.html"),
+    ],
+)
+def test_what_a_run_has_to_say_comes_back(world: World, workflow: bytes, switches: dict[str, Any], says: str) -> None:
+    vars(world.github.switches).update(switches)
+    outcome = world.run(lambda p, r: attempt(p, r, FILES | {CI: workflow}))
+    assert says in outcome.objection
+    assert outcome.publication.commit_sha == world.github.repositories.head("octo.ferry-1a2b3c")
+    assert TOKEN not in outcome.objection
+
+
+def test_a_check_that_fails_takes_nothing_from_a_site_that_is_live(world: World) -> None:
+    world.github.switches.runs, world.github.switches.build_s = ["failure"], 0.02
+    outcome = world.run(lambda p, r: attempt(p, r, FILES | {CI: CHECK}))
+    assert outcome.publication.live
+    assert "failed in job" in outcome.objection
+
+
+@pytest.mark.parametrize(
+    ("hidden", "objection"),
+    [
+        ("actions/runs", ""),
+        ("actions/runs/1000/jobs", f"The workflow {CI} ended with failure."),
+        ("actions/jobs/1000/logs", f'The workflow {CI} failed in job "build", step "Run the commands". Its log'),
+    ],
+)
+def test_runs_that_the_token_may_not_see_end_no_task(world: World, hidden: str, objection: str) -> None:
+    world.github.switches.runs = ["failure"]
+    world.github.switches.faults = [(f"GET {PLACE}/{hidden}", fault(403, "Resource not accessible"))] * 400
+    outcome = world.run(lambda p, r: attempt(p, r, FILES | {CI: SOME}))
+    assert outcome.publication
+    assert outcome.objection.startswith(objection)
+    assert bool(outcome.objection) == bool(objection)
+
+
+@pytest.mark.parametrize("ending", ["cancelled", "never"])
+def test_a_run_that_will_not_come_is_begun_anew_by_an_empty_commit(world: World, ending: str) -> None:
+    world.github.switches.runs = [ending]
+    outcome = world.run(lambda p, r: attempt(p, r, FILES | {CI: SOME}, seconds=20))
+    assert outcome.publication.live
+    history = world.github.repositories.history("octo.ferry-1a2b3c")
+    assert (len(history), history[0]) == (2, outcome.publication.commit_sha)
+
+
+@pytest.mark.parametrize("ending", ["queued", "never"])
+def test_a_run_that_is_not_over_in_time_makes_no_fault(world: World, ending: str) -> None:
+    world.github.switches.runs = [ending]
+    outcome = world.run(lambda p, r: attempt(p, r, FILES | {CI: SOME}))
+    assert (outcome.publication.live, outcome.objection) == (False, "")
+
+
+def test_a_site_with_a_mere_check_is_built_from_the_branch_and_waits_for_it(world: World) -> None:
+    made = world.run(lambda p, r: deliver(p, r, FILES | {CI: CHECK}))
+    assert made.live
+    assert any("actions/runs?" in c or c.endswith("/actions/runs") for c in world.calls("rest"))
+    repo = world.github.find("octo", "ferry-1a2b3c")
+    assert repo
+    assert repo.pages == "legacy"
+
+
+# -- refused pushes ------------------------------------------------------------------------------------------------
+
+
+def test_a_commit_that_github_refused_does_not_stand_below_the_next_one(world: World) -> None:
+    world.github.switches.secrets = [b"canary-key"]
+    refused = world.run(lambda p, r: attempt(p, r, FILES | {"notes.txt": b"canary-key"}))
+    assert refused.publication is None
+    assert "path: notes.txt:1" in refused.objection
+    made = world.run(deliver)
+    assert world.github.repositories.history("octo.ferry-1a2b3c") == [made.commit_sha]
+    assert made.live
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "says"),
+    [
+        ("push declined\nGITHUB PUSH PROTECTION\npath: a.js:1", Objection, "path: a.js:1"),
+        ("pre-receive hook declined\nGH009: Secrets detected!", Objection, "GH009"),
+        ("pre-receive hook declined\nGH001: File a.mov is 130 MB; this exceeds", Objection, "a.mov"),
+        (
+            "refusing to allow a Personal Access Token to create workflow without `workflow` scope",
+            PublishError,
+            "scope",
+        ),
+        (
+            "refusing to allow a GitHub App to update workflow `x` without `workflows` permission",
+            PublishError,
+            "Workflows",
+        ),
+        ("protected branch hook declined", PublishError, "lift the owner's rule"),
+    ],
+)
+def test_a_refused_push_goes_to_whoever_can_mend_it(said: str, kind: type[Exception], says: str) -> None:
+    assert isinstance(refusal(said), kind)
+    assert says in str(refusal(said))
+
+
+# -- renamed -------------------------------------------------------------------------------------------------------
+
+
+def test_a_repository_that_was_renamed_is_followed(world: World) -> None:
+    first = world.run(deliver)
+    repo = world.github.find("octo", "ferry-1a2b3c")
+    assert repo
+    world.github.rename(repo, "Lighthouse")
+    second = world.run(lambda p, r: deliver(p, r, FILES | {"a.txt": b"2"}, wish(2, first)))
+    assert second.repo_url.endswith("/octo/Lighthouse")
+    assert second.pages_url.endswith("/pages/octo/Lighthouse/")
+    assert second.live
+    assert world.github.repositories.history("octo.lighthouse") == [second.commit_sha, first.commit_sha]
 
 
 # -- limits and faults ---------------------------------------------------------------------------------------------
@@ -381,6 +553,12 @@ def test_a_limit_is_waited_for_as_long_as_it_asks(world: World, answer: JSONResp
             fault(403, "Resource not accessible", x_accepted_github_permissions="administration=write"),
             "give it administration=write",
         ),
+        (
+            fault(403, "Resource not accessible", x_accepted_github_permissions="contents=write,workflows=write"),
+            "give it contents=write,workflows=write",
+        ),
+        (fault(404, "Not Found", x_accepted_oauth_scopes="repo"), "give it repo"),
+        (fault(422, "Validation Failed"), "GitHub refuses POST /user/repos"),
         (fault(403, "rate limit", x_ratelimit_remaining="0", x_ratelimit_reset="1900000000"), "rate limit is used up"),
         (fault(422, "You must have a verified email"), "verify it at"),
     ],
@@ -390,6 +568,57 @@ def test_a_fault_that_stays_is_a_sentence_that_says_what_to_do(world: World, ans
     with pytest.raises(PublishError, match=says) as caught:
         world.run(deliver)
     assert TOKEN not in str(caught.value)
+
+
+def test_a_github_that_does_not_answer_is_named(world: World) -> None:
+    world.timeout_s, world.github.switches.read_s = 0.05, 0.3
+    with pytest.raises(PublishError, match=r"no answer \(ReadTimeout\); send the task again later"):
+        world.run(deliver)
+
+
+def test_a_token_that_git_does_not_take_is_named(world: World) -> None:
+    async def act(publisher: GitHubPublisher, repositories: Repositories) -> Publication:
+        site = await publisher.reserve(wish())
+        world.github.token = "another"
+        sha = repositories.commit(site.repo, FILES, message="one", at=AT, parent=None)
+        await publisher.push(site, sha)
+        raise AssertionError
+
+    with pytest.raises(PublishError, match="give GITHUB_TOKEN Contents"):
+        world.run(act)
+
+
+def test_names_that_are_all_taken_are_named(world: World) -> None:
+    for number in ("", *(f"-{n}" for n in range(2, 20))):
+        world.github.add("octo", f"ferry-1a2b3c{number}")
+    with pytest.raises(PublishError, match="rename or remove some"):
+        world.run(deliver)
+
+
+@pytest.mark.parametrize(
+    ("owner", "switches", "says"),
+    [
+        (None, {}, "as octo for octo, scopes repo, workflow; Pages come with every public repository"),
+        (None, {"scopes": "repo"}, "need the scope workflow too"),
+        (None, {"scopes": ""}, "fine-grained"),
+        ("harbour", {}, "harbour does not forbid Pages"),
+        ("harbour", {"org_policy": {"members_can_create_public_pages": False}}, "may not make public Pages"),
+    ],
+)
+def test_what_can_be_known_of_a_token_is_known_before_any_task(
+    world: World, owner: str | None, switches: dict[str, Any], says: str
+) -> None:
+    world.owner = owner
+    vars(world.github.switches).update(switches)
+    found = world.run(lambda p, _: p.examine())
+    assert says in found
+    assert "requests left this hour: 4999" in found
+
+
+@pytest.mark.parametrize(("owner", "scopes"), [("nobody", "repo"), (None, "gist")])
+def test_a_token_that_cannot_publish_is_known_before_any_task(world: World, owner: str | None, scopes: str) -> None:
+    world.owner, world.github.switches.scopes = owner, scopes
+    assert "GITHUB_" in (world.run(lambda p, _: p.ready()) or "")
 
 
 def test_pages_that_are_not_to_be_had_are_a_sentence(world: World) -> None:
@@ -407,37 +636,6 @@ def test_a_wrong_token_is_known_before_any_task(world: World) -> None:
 def test_the_token_is_in_no_address(world: World) -> None:
     world.run(deliver)
     assert not [call for call in world.github.seen if TOKEN in f"{call.path}{call.body}"]
-
-
-# -- every publisher -----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("kind", ["github", "local"])
-def test_a_publisher_keeps_the_promises_of_the_protocol(world: World, kind: str) -> None:
-    async def act(publisher: Publisher, repositories: Repositories) -> None:
-        assert await publisher.ready() is None
-        first = await deliver(publisher, repositories)
-        assert await publisher.reserve(wish()) == await publisher.reserve(wish())
-        second = await deliver(publisher, repositories, {**FILES, "index.html": b"two"}, wish(2, first))
-        site = await publisher.reserve(wish(2, first))
-        assert first.live
-        assert second.live
-        assert (second.repo_url, second.pages_url) == (first.repo_url, first.pages_url)
-        assert not await publisher.is_live(site, first.commit_sha)
-        assert repositories.history(site.repo) == [second.commit_sha, first.commit_sha]
-
-    if kind == "github":
-        world.run(act)
-        return
-    repositories, port = world.machine(), free_port()
-
-    async def local() -> None:
-        async with httpx.AsyncClient(trust_env=False) as http:
-            url = f"http://127.0.0.1:{port}"
-            await act(LocalPublisher(repositories, http, sites_url=url, probe_url=url), repositories)
-
-    with listening(sites_app(repositories), port):
-        asyncio.run(local())
 
 
 RECORDED = SLICE.parent / "github"

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -17,7 +17,20 @@ import pytest
 import sqlalchemy as sa
 
 from agent.settings import Settings
-from tests.harness import SECRET, Door, Evaluator, Gate, evaluator, free_port, good_site, settings, task
+from agent.testing.github import FakeGitHub
+from tests.harness import (
+    SECRET,
+    Door,
+    Evaluator,
+    Gate,
+    Json,
+    evaluator,
+    free_port,
+    good_site,
+    listening,
+    settings,
+    task,
+)
 from tests.postgres import postgres
 
 ROOT = Path(__file__).parent.parent
@@ -62,9 +75,11 @@ class Process:
         names = [
             "browser",
             "data_dir",
+            "github_api_url",
             "llm_base_url",
             "llm_model",
             "port",
+            "publisher",
             "sites_port",
             "sites_url",
             "task_deadline_s",
@@ -73,6 +88,8 @@ class Process:
         if self._configured.database_url:
             environment["DATABASE_URL"] = self._configured.database_url.get_secret_value()
         secrets = {"SECRET": SECRET, "LLM_API_KEY": "canary-model-key", "ALLOW_PRIVATE_CALLBACKS": "1"}
+        if self._configured.github_token:
+            secrets["GITHUB_TOKEN"] = self._configured.github_token.get_secret_value()
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "main.py"],
@@ -114,7 +131,12 @@ def grader() -> Iterator[Evaluator]:
 
 def replayed(folder: Path, *titles: str, latency_s: float = 1.0) -> str:
     """The LLM_MODEL that answers with a site of these titles, one a turn, each after a while; then with an error."""
-    replies = [{"calls": [{"name": n, "arguments": a} for n, a in good_site(title)]} for title in titles]
+    return playing(folder, *map(good_site, titles), latency_s=latency_s)
+
+
+def playing(folder: Path, *turns: Sequence[tuple[str, Json]], latency_s: float) -> str:
+    """The LLM_MODEL that makes these calls, turn by turn."""
+    replies = [{"calls": [{"name": n, "arguments": a} for n, a in calls]} for calls in turns]
     recording = {"latency_s": latency_s, "conversations": [{"when": "Harbour", "replies": replies}]}
     (folder / "recording.json").write_text(json.dumps(recording))
     return f"replay/{folder / 'recording.json'}"
@@ -180,6 +202,51 @@ def test_a_task_killed_after_a_failed_step_remembers_the_failure(tmp_path: Path,
     said = log.read_text()
     assert task_id in said
     assert not any(secret in said for secret in (SECRET, "canary-model-key", body["email"]))
+
+
+WORKFLOW = """\
+on: push
+permissions: {pages: write, id-token: write}
+jobs:
+  publish:
+    runs-on: ubuntu-latest
+    environment: github-pages
+    steps:
+      - uses: actions/checkout@v4
+      - run: python count.py
+      - uses: actions/upload-pages-artifact@v3
+        with: {path: .}
+      - uses: actions/deploy-pages@v4
+"""
+
+
+def test_a_task_killed_while_it_mends_what_github_objects_to_mends_it_once(tmp_path: Path, grader: Evaluator) -> None:
+    port, data_dir, log = free_port(), tmp_path / "data", tmp_path / "log"
+    github = FakeGitHub(tmp_path / "github", token="canary-github-token", base_url=f"http://127.0.0.1:{port}")
+    github.switches.runs, github.switches.log = ["failure"], "KeyError: 'ferry'"
+    flow = ("write_file", {"path": ".github/workflows/ci.yml", "content": WORKFLOW})
+    wrong, right = (("write_file", {"path": "count.py", "content": f"print({n})\n"}) for n in (1, 2))
+    configured = settings(
+        data_dir,
+        llm_model=playing(tmp_path, (*good_site(), flow, wrong), (right,), latency_s=0.5),
+        publisher="github",
+        github_token=github.token,
+        github_api_url=github.api_url,
+    )
+    with listening(github.app, port), process(configured, log) as service:
+        body = task(grader.url, brief=f"{task(grader.url)['brief']} Add .github/workflows/ci.yml that runs count.py.")
+        task_id = service.start().send_task(body)["id"]
+        await_steps(data_dir, objection=1)
+        service.kill()  # 6: the objection is stored, the model is asked to mend it
+        service.start()
+        await_steps(data_dir, commit=2)
+        service.kill()  # 7: the mended commit is stored
+        record = service.start().finish(task_id)
+        (call,) = grader.wait_for(body["nonce"])
+    (repo,) = github.repos.values()
+    commits = github.repositories.history(github.git(repo))
+    assert (len(commits), commits[0]) == (2, call["commit_sha"])
+    assert (record["publication"]["live"], record["error"], bought(log)) == (True, None, 2)
 
 
 @pytest.fixture

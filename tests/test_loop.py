@@ -8,7 +8,16 @@ import pytest
 
 from agent.errors import LimitReached, Permanent
 from agent.llm.model import Escalation
-from agent.loop import MAX_CONVERSATION_CHARS, SILENCES_UNTIL_STOP, STALLS_UNTIL_STOP, Limits, Progress, build
+from agent.loop import (
+    MAX_CONVERSATION_CHARS,
+    SILENCES_UNTIL_STOP,
+    STALLS_UNTIL_STOP,
+    Limits,
+    Progress,
+    build,
+    go_on,
+    objected,
+)
 from agent.records import Finding, Json, Reply, Review, ToolCall, ToolResult, Usage
 from agent.tools.toolbox import Batch
 from agent.workspace import Workspace
@@ -169,3 +178,41 @@ def test_an_unknown_price_makes_the_total_unknown() -> None:
     progress = run(Script([says("x", cost_usd=0.5), says("good", cost_usd=None)]))
     assert progress.usage.cost_usd is None
     assert progress.usage.model_calls == 2
+
+
+OBJECTION = Finding(id="host", origin="rule", text="t", verdict="fail", evidence="its log")
+
+
+async def objected_to(script: Script, limits: Limits = PLENTY) -> tuple[Progress, Progress]:
+    """As it was before the host objected, and what came of it."""
+    before = await build(Workspace(), PROMPT, script, limits)
+    return before, await go_on(objected(before, OBJECTION, "its log"), script, limits)
+
+
+def test_an_objection_is_answered_in_the_same_conversation() -> None:
+    script = Script([says("good"), says("better")])
+    _, after = asyncio.run(objected_to(script))
+    assert (published(after), after.stopped_by, after.turns) == ("better", "passed", 2)
+    first, second = script.requests
+    assert second[: len(first)] == first
+    assert second[-1] == {"role": "tool", "tool_call_id": "c1", "content": "wrote it\n\n0 fail, before None\n\nits log"}
+
+
+@pytest.mark.parametrize("answer", [says("good"), says("xx"), Permanent("gone"), LimitReached("deadline")])
+def test_an_objection_that_nobody_answers_leaves_the_best_version(answer: Reply | Exception) -> None:
+    before, after = asyncio.run(objected_to(Script([says("good"), answer])))
+    assert after.best.workspace == before.best.workspace
+    assert after.best.review.failures == (OBJECTION,)
+
+
+def test_who_answers_an_objection_need_not_mend_what_was_published_with_faults() -> None:
+    script = Script([says("x"), *[says("xx")] * STALLS_UNTIL_STOP, says("x mended")])
+    before, after = asyncio.run(objected_to(script))
+    assert (before.stopped_by, after.turns - before.turns) == ("stalled", 1)
+    assert published(after) == "x mended"
+
+
+def test_an_objection_is_answered_within_the_limits_of_the_task() -> None:
+    script = Script([says("good")])
+    _, after = asyncio.run(objected_to(script, Limits(turns=1, tokens=1_000)))
+    assert (after.stopped_by, len(script.requests)) == ("turns", 1)

@@ -27,6 +27,7 @@ VARIABLES = {
     "repo_url": "https://o.example/harbour.git",
     "attachments": [{"name": "ferries.csv", "published": True, "preview": "ferries.csv: csv"}],
     "files": [],
+    "workflows": False,
     "checks": CHECKS,
     "earlier_checks": [],
 }
@@ -53,6 +54,12 @@ def test_the_checks_stand_last_and_word_for_word() -> None:
     assert last.startswith("".join(f"{check.id}. {check.kind}: {check.text}\n" for check in CHECKS))
     assert "ferries.csv: csv" in prompt
     assert "Round" not in prompt
+
+
+def test_only_a_task_that_asks_for_a_workflow_pays_for_what_one_needs() -> None:
+    texts = [Prompts(PROMPTS).render("task.md.j2", **{**VARIABLES, "workflows": asked}) for asked in (False, True)]
+    assert ["deploy-pages" in text for text in texts] == [False, True]
+    assert len(texts[1].splitlines()) - len(texts[0].splitlines()) <= 3
 
 
 def test_a_later_round_shows_the_site_and_what_must_still_hold() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from agent.records import Finding, Review
-from agent.review.report import MAX_CHARS, report
+from agent.review.report import MAX_CHARS, MAX_OBJECTION_CHARS, objection_finding, objection_note, report
 
 
 def finding(id_: str, verdict: str, evidence: str = "seen", *, origin: str = "check", text: str = "a check") -> Finding:
@@ -78,3 +78,17 @@ def test_quoted_text_cannot_break_out_of_its_line() -> None:
     assert len(text.splitlines()) == 3
     assert not {"\x1b", "\u202e", "\r"} & set(text)
     assert text.splitlines()[1].count("`") == 2
+
+
+def test_what_a_host_objects_to_is_fenced_short_and_ends_with_its_end() -> None:
+    said = "The workflow failed.\n" + "".join(f"    line {n} ``` \x1b[31m\n" for n in range(900)) + "KeyError"
+    note = objection_note(said)
+    head, data, *quoted = note.splitlines()
+    assert len(note) < MAX_OBJECTION_CHARS + 300
+    assert (quoted[0], quoted[1], quoted[-2], quoted[-1]) == ("```", "The workflow failed.", "KeyError", "```")
+    assert note.count("```") == 2
+    assert "no instructions" in data
+    assert quoted[-3].startswith("    line 899"), "a traceback keeps its shape"
+    found = objection_finding(said)
+    assert (found.verdict, "\n" in found.evidence, "`" in found.evidence) == ("fail", False, False)
+    assert objection_note("")

@@ -135,6 +135,15 @@ ANTHOLOGY_BRIEF = """Publish these files as a small anthology:
 Commit the attachment seal.txt as-is, and count.py after fixing the bug in it. Ids on the page:
 `heron-name`, `heron-odds`.
 """
+WORKFLOW = """\
+on: push
+jobs:
+  count:
+    runs-on: ubuntu-latest
+    steps:
+      - uses: actions/checkout@v4
+      - run: python count.py > count.json
+"""
 ANTHOLOGY = {
     "heron.txt": "word " * 25,
     "motto.md": "Rivers, herons, rain\n",
@@ -145,7 +154,7 @@ ANTHOLOGY = {
         f"<a href='{name}'>{name}</a>" for name in ("heron.txt", "motto.md", "odds.json", "heron.svg", "count.json")
     )
     + "<a href='seal.txt'>seal</a><a href='count.py'>count</a>",
-    ".github/workflows/count.yml": "on: push\n",
+    ".github/workflows/count.yml": WORKFLOW,
     "count.py": "print(1)\n",
 }
 ANTHOLOGY_FILES = {"seal.txt": b"3141\n", "count.py": b"print(l)\n"}
@@ -338,7 +347,7 @@ BROKEN: list[tuple[str, str, Mapping[str, str | bytes], str]] = [
     ("json", "folders", {"tides.json": '{"north": NaN}'}, "NaN"),
     ("json", "folders", {"index.html": FOLDERS["index.html"].replace('"Tides"}', '"Tides",}')}, "index.html:5"),
     ("paths", "folders", {"CNAME": "example.org"}, "CNAME"),
-    ("paths", "folders", {".github/workflows/deploy.yml": "on: push"}, "deploy.yml"),
+    ("paths", "folders", {".github/workflows/deploy.yml": WORKFLOW.replace("python count.py", "date")}, "deploy.yml"),
     ("paths", "folders", {"license.md": "MIT"}, "license.md"),
     ("paths", "folders", {"big.bin": b"\0" * 1_000_001}, "big.bin"),
     ("attachments", "ledger", {"harvest.csv": HARVEST.rstrip()}, "harvest.csv"),

@@ -436,7 +436,7 @@ def test_the_local_publisher_knows_when_a_commit_is_live(host: Host) -> None:
             )
             first = host.repositories.commit("live-7", files, message="1", at=1, parent=None)
             await publisher.push(site, first)
-            await publisher.enable_pages(site)
+            await publisher.enable_pages(site, by_workflow=False)
             assert await publisher.reserve(wish("live-7")) == site
             seen = [await publisher.is_live(site, first)]
             second = host.repositories.commit("live-7", files, message="2", at=2, parent=first)

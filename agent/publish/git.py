@@ -147,10 +147,11 @@ class Repositories:
         with self.open(repo) as git:
             return _blob(git, blob_id)
 
-    def files(self, repo: str, sha: str) -> dict[str, bytes]:
-        """Path → bytes of the regular files of a commit. Raises UnknownCommit."""
+    def files(self, repo: str, sha: str, *, under: str = "") -> dict[str, bytes]:
+        """Path → bytes of the regular files of a commit whose path begins with `under`. Raises UnknownCommit."""
         with self.open(repo) as git:
-            return {path: _blob(git, blob_id) for path, blob_id in _tree(git, repo, sha).items()}
+            tree = _tree(git, repo, sha)
+            return {path: _blob(git, blob_id) for path, blob_id in tree.items() if path.startswith(under)}
 
     def read(self, repo: str, sha: str, path: str) -> bytes | None:
         """One regular file of a commit; None when there is no such commit or file."""

@@ -2,6 +2,9 @@
 
 A repository is ours when its description ends in the mark of the task, or when it is where the store says that an
 earlier round was published. Any other one of the same name is left alone, and the name gets a number.
+
+Pages that a workflow makes are live when its run for this commit has succeeded and the site answers: what it publishes
+is its own, so the bytes are compared only where it publishes the repository as it is.
 """
 
 import asyncio
@@ -17,20 +20,27 @@ import httpx
 
 from agent.errors import PublishError
 from agent.events import emit
+from agent.publish.actions import Actions
 from agent.publish.git import HeadMoved, Repositories
-from agent.publish.github_api import RETRIES_S, GitHubApi, sentence
-from agent.publish.publisher import Remedy, Site, Wish
+from agent.publish.github_api import RETRIES_S, GitHubApi, refusal, sentence
+from agent.publish.pages import Pages, diagnosis
+from agent.publish.publisher import Remedy, Runs, Site, Wish
 from agent.publish.remote import NoAccess, Rejected, Remote, Unreachable
 from agent.records import Json
+from agent.workflows import publish_pages
+from agent.workspace import WORKFLOWS
 
 MAX_DESCRIPTION_CHARS = 350
 MAX_NAMES = 20
-SOURCE: Json = {"branch": "main", "path": "/"}
+TOPICS = ("github-pages", "llm-devops-engine")
+ORG_POLICIES = {
+    "members_can_create_public_repositories": "public repositories",
+    "members_can_create_public_pages": "public Pages",
+}
 NO_BUILD_S = 20.0  # a build is listed after a second or two
-STUCK_S = 150.0  # builds take 20 to 90 s; a cancelled one never ends
 DIAGNOSE_EVERY_S = 10.0
+UNSERVED_S = 30.0  # a page that is not there so long after a run that succeeded was not published by it
 READY_FOR_S = 300.0  # how long a good word about the token holds
-PAGES_TROUBLE = "Pages cannot be switched on for {}: {}; a private repository, the owner's plan or policy may forbid it"
 
 T = TypeVar("T")
 
@@ -64,6 +74,9 @@ class GitHubPublisher:
         self._login: str | None = None
         self._ready_until = 0.0
         self._diagnosed_at: dict[str, float] = {}
+        self._actions = Actions(api, repositories)
+        self._pages = Pages(api)
+        self._published_at: dict[str, float] = {}
 
     # -- the protocol ------------------------------------------------------------------------------------------------
 
@@ -73,11 +86,15 @@ class GitHubPublisher:
         if found is None:
             found, fresh = await self._made(wish)
         await asyncio.to_thread(self._repositories.create, wish.repo)
-        if not fresh:
-            await self._catch_up(wish, found.url)
-        known = wish.known if wish.known and wish.known.repo_url == found.url else None
-        pages_url = known.pages_url if known else self._pages_url(await self._owner_name(), found.name)
-        return Site(repo=wish.repo, repo_url=found.url, pages_url=pages_url, published=known is not None)
+        url = found.url if fresh else await self._catch_up(wish, found.url)
+        known = wish.known if wish.known and wish.known.repo_url == url else None
+        return Site(
+            repo=wish.repo,
+            repo_url=url,
+            pages_url=known.pages_url if known else self._pages_url(await self._owner_name(), url.rpartition("/")[2]),
+            published=known is not None,
+            by_workflow=known is not None and await asyncio.to_thread(self._made_by_workflow, wish.repo),
+        )
 
     async def push(self, site: Site, commit_sha: str) -> None:
         remote = self._remote(site.repo_url)
@@ -87,29 +104,26 @@ class GitHubPublisher:
             await self._patiently(partial(remote.fetch, site.repo))
             raise
         except Rejected as error:
-            raise PublishError(
-                f"GitHub refuses the content of this commit ({error}): take out what its push protection found"
-            ) from None
+            raise refusal(str(error)) from None
 
-    async def enable_pages(self, site: Site) -> str:
-        return site.pages_url if site.published else await self._switch_on(site)
+    async def enable_pages(self, site: Site, *, by_workflow: bool) -> str | None:
+        return await self._pages.ensure(site, by_workflow=by_workflow)
 
-    async def _switch_on(self, site: Site) -> str:
-        path = f"{_api_path(site)}/pages"
-        made = await self._api.change("POST", path, {"build_type": "legacy", "source": SOURCE}, also=(409, 422))
-        if made.status == 422:
-            raise PublishError(PAGES_TROUBLE.format(site.repo_url, sentence(made, "POST", path)))
-        if made.status == 201:
-            return str(made.body.get("html_url") or site.pages_url)
-        there = (await self._api.get(path, also=(404,))).body or {}
-        if there.get("source") not in (None, SOURCE) or there.get("build_type") == "workflow":
-            await self._api.change("PUT", path, {"build_type": "legacy", "source": SOURCE})
-            await self.rebuild(site)
-        return str(there.get("html_url") or site.pages_url)
+    async def runs(self, site: Site, commit_sha: str) -> Runs:
+        found = await self._actions.of(site, commit_sha)
+        if found.failed:
+            return Runs(objection=await self._actions.story(site, found.failed))
+        unserved = await self._unserved(site, commit_sha) if found.published else ""
+        return Runs(pending=found.pending, objection=unserved)
 
     async def is_live(self, site: Site, commit_sha: str) -> bool:
         """Every file that this commit changed and index.html, at addresses of its own; at last the bare address, so
         that no old page is kept by a cache on the way."""
+        found = await self._actions.of(site, commit_sha)
+        if found.makers and not found.published:
+            return False
+        if not all(workflow.publishes_everything for workflow in found.makers):
+            return await self._served(f"{site.pages_url}?v={commit_sha[:12]}") is not None
         wanted = await asyncio.to_thread(self._proof, site.repo, commit_sha)
         for files in (dict(list(wanted.items())[:1]), wanted):  # while there is no build, one look is enough
             urls = [f"{site.pages_url}{quote(path)}?v={commit_sha[:12]}" for path in files]
@@ -123,16 +137,15 @@ class GitHubPublisher:
         if waited_s < NO_BUILD_S or now - self._diagnosed_at.get(commit_sha, 0.0) < DIAGNOSE_EVERY_S:
             return "wait"
         self._diagnosed_at[commit_sha] = now
-        latest = await self._api.poll(f"{_api_path(site)}/pages/builds/latest", also=(404,))
-        build = latest.body if latest.status == 200 else {}
-        status = build.get("status") if build.get("commit") == commit_sha else "none"
+        found = await self._actions.of(site, commit_sha)
+        if found.makers:
+            return found.remedy(waited_s)
+        status = await self._pages.build_status(site, commit_sha)
         emit("pages.slow", repo=site.repo_url, status=status, waited_s=round(waited_s, 1))
-        return diagnosis(str(status), waited_s)
+        return diagnosis(status, waited_s)
 
     async def rebuild(self, site: Site) -> None:
-        asked = await self._api.change("POST", f"{_api_path(site)}/pages/builds", also=(404, 409, 422))
-        if asked.status == 404:  # somebody switched Pages off
-            await self._switch_on(site)
+        await self._pages.rebuild(site)
 
     async def ready(self) -> str | None:
         """Asks GitHub now and then, and at once while something is wrong."""
@@ -153,9 +166,22 @@ class GitHubPublisher:
         if granted and not granted & {"repo", "public_repo"}:
             raise PublishError(f"GITHUB_TOKEN has the scopes {scopes}: it needs repo (or public_repo)")
         left = answer.headers.get("x-ratelimit-remaining", "unknown")
-        owner = self._owner or login
+        self._login, owner = login, self._owner or login
         powers = f"scopes {scopes}" if granted else "fine-grained: its rights show at the first use"
-        return f"as {login} for {owner}, {powers}; requests left this hour: {left}"
+        if granted and "workflow" not in granted:
+            powers += "; briefs that ask for a workflow need the scope workflow too"
+        pages = await self._pages_prospect(owner)
+        return f"as {login} for {owner}, {powers}; {pages}; requests left this hour: {left}"
+
+    async def _pages_prospect(self, owner: str) -> str:
+        """What can be known of Pages before there is a repository."""
+        if owner.lower() == (self._login or "").lower():
+            return "Pages come with every public repository of a user"
+        found = await self._api.get(f"/orgs/{owner}", also=(404,))
+        if found.status == 404:
+            raise PublishError(f"GITHUB_OWNER: the token sees no organisation {owner}: name one, or the token's user")
+        shut = [what for key, what in ORG_POLICIES.items() if found.body.get(key) is False]
+        return f"members of {owner} may not make {' or '.join(shut)}" if shut else f"{owner} does not forbid Pages"
 
     # -- finding and making ------------------------------------------------------------------------------------------
 
@@ -199,7 +225,10 @@ class GitHubPublisher:
             }
             made = await self._api.change("POST", place, body, also=(422,))
             if made.status == 201:
-                return Found.read(made.body), True
+                found = Found.read(made.body)
+                topics = f"/repos/{owner}/{found.name}/topics"
+                await self._api.change("PUT", topics, {"names": list(TOPICS)}, also=(403, 404, 422))
+                return found, True
             if "already exists" not in made.message:
                 raise PublishError(sentence(made, "POST", place))
             there = await self._api.get(f"/repos/{owner}/{name}", also=(404,))
@@ -207,19 +236,23 @@ class GitHubPublisher:
                 return Found.read(there.body), False
         raise PublishError(f"{MAX_NAMES} names like {wish.repo} are taken at {owner}: rename or remove some")
 
-    async def _catch_up(self, wish: Wish, url: str) -> None:
-        """What is there is here: an earlier round, or a person's edit. A round 1 that nobody saw begins anew."""
+    async def _catch_up(self, wish: Wish, url: str) -> str:
+        """What is there is here: an earlier round, or a person's edit. A round 1 that nobody saw begins anew.
+
+        Where the repository was found: it may have been renamed.
+        """
         remote = self._remote(url)
         head = await self._patiently(remote.head)
         if head is None and wish.round == 1:
             await asyncio.to_thread(self._repositories.reset, wish.repo, None)
         if head is not None and head != await asyncio.to_thread(self._repositories.head, wish.repo):
             await self._patiently(partial(remote.fetch, wish.repo))
+        return remote.url.removesuffix(".git")
 
     # -- helpers -----------------------------------------------------------------------------------------------------
 
     def _remote(self, url: str) -> Remote:
-        return Remote(self._repositories, f"{url}.git", token=self._api.token)
+        return Remote(self._repositories, f"{url.removesuffix('.git')}.git", token=self._api.token)
 
     async def _patiently(self, act: Callable[[], Awaitable[T]]) -> T:
         """git over a connection that may fail: what was done is not done twice, since each act looks first."""
@@ -233,6 +266,20 @@ class GitHubPublisher:
                     raise PublishError(f"GitHub's git does not answer ({error}): send the task again later") from None
                 await self._api.sleep(wait_s)
         raise AssertionError
+
+    def _made_by_workflow(self, repo: str) -> bool:
+        head = self._repositories.head(repo)
+        return head is not None and publish_pages(self._repositories.files(repo, head, under=WORKFLOWS))
+
+    async def _unserved(self, site: Site, sha: str) -> str:
+        """What to mend when the run has made the pages and yet there is none."""
+        since = self._published_at.setdefault(sha, self._api.clock())
+        if self._api.clock() - since < UNSERVED_S or await self._served(f"{site.pages_url}?v={sha[:12]}") is not None:
+            return ""
+        return (
+            f"The workflow succeeded, but {site.pages_url} shows no page: the folder that it uploads holds no "
+            "index.html. Copy index.html and the files it needs into that folder."
+        )
 
     def _proof(self, repo: str, sha: str) -> dict[str, bytes]:
         changed = self._repositories.changes(repo, sha)
@@ -260,22 +307,11 @@ class GitHubPublisher:
         return f"{api.scheme}://{api.netloc}/pages/{owner}/{name}/"
 
 
-def diagnosis(status: str, waited_s: float) -> Remedy:
-    """What a build in this state after so long asks for. A cancelled or lost one never runs again for its commit."""
-    if status in ("none", "errored"):
-        return "rebuild" if waited_s < STUCK_S else "repeat"
-    return "repeat" if status == "cancelled" or waited_s >= STUCK_S else "wait"
-
-
 def _description(wish: Wish) -> str:
     """One line, which ends in the mark."""
     mark = f" [{wish.mark}]"
     line = " ".join("".join(c if c.isprintable() else " " for c in wish.description).split())
     return f"{line[: MAX_DESCRIPTION_CHARS - len(mark)].strip()}{mark}"
-
-
-def _api_path(site: Site) -> str:
-    return f"/repos{urlsplit(site.repo_url).path}"
 
 
 def _web_host(api_url: str) -> str:

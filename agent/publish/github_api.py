@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from agent.errors import PublishError
+from agent.errors import AgentError, Objection, PublishError
 from agent.records import Json
 
 VERSION = "2022-11-28"
@@ -22,7 +22,10 @@ RETRIES_S = (1.0, 2.0, 4.0, 8.0, 16.0)
 LONGEST_WAIT_S = 120.0  # for a limit to pass; a task has ten minutes
 SECONDARY_LIMIT_S = 60.0  # GitHub's advice where it names no time
 MAX_REDIRECTS = 3
+DOWNLOAD_S = 20.0
 MAX_ANSWER_CHARS = 300
+# What GitHub says about a push whose files hold a secret, or one file that is too large.
+MENDABLE = ("push protection", "cannot contain secrets", "secrets detected", "gh009", "gh001", "file size limit")
 
 Sleep = Callable[[float], Awaitable[None]]
 
@@ -81,6 +84,20 @@ class GitHubApi:
             finally:
                 self._next_change_at = self.clock() + MUTATION_SPACING_S
 
+    async def tail(self, path: str, *, max_bytes: int) -> bytes:
+        """The end of a file that the API leads to by redirects, the token not going with them; empty when in vain."""
+        url, headers = f"{self.url}{path}", {"Authorization": f"Bearer {self.token}", "X-GitHub-Api-Version": VERSION}
+        try:
+            async with asyncio.timeout(DOWNLOAD_S):
+                for _ in range(MAX_REDIRECTS + 1):
+                    async with self.http.stream("GET", url, headers=headers) as response:
+                        if response.next_request is None:
+                            return await _end(response, max_bytes) if response.status_code == 200 else b""
+                        url, headers = str(response.next_request.url), {}
+        except (httpx.HTTPError, TimeoutError):
+            pass  # what it would have told is told without it
+        return b""
+
     async def _retried(
         self, method: str, path: str, body: Json | None, also: tuple[int, ...], headers: Mapping[str, str] | None = None
     ) -> Answer:
@@ -126,6 +143,11 @@ class GitHubApi:
         return Answer(response.status_code, _json(response), response.headers)
 
 
+def api_path(repo_url: str) -> str:
+    """The API's path of a repository."""
+    return f"/repos{urlsplit(repo_url).path}"
+
+
 def sentence(answer: Answer, method: str, path: str) -> str:
     """What is wrong and who can mend it."""
     said = f"GitHub says {answer.message!r}" if answer.message else f"GitHub answered {answer.status}"
@@ -141,6 +163,25 @@ def sentence(answer: Answer, method: str, path: str) -> str:
         )
         return f"GITHUB_TOKEN may not {method} {path} ({answer.status}, {said}): {wish}"
     return f"GitHub refuses {method} {path} ({answer.status}): {said}"
+
+
+def refusal(said: str) -> AgentError:
+    """What a refused push means: something to mend in the files, or in the token."""
+    lower, line = said.lower(), " ".join(said.split())[:MAX_ANSWER_CHARS]
+    if "workflow" in lower and ("scope" in lower or "permission" in lower):
+        return PublishError(
+            f"GITHUB_TOKEN may not push workflow files ({line}): give it the scope workflow, or Workflows (write)"
+        )
+    if any(sign in lower for sign in MENDABLE):
+        return Objection(f"GitHub refuses this push:\n{said}")
+    return PublishError(f"GitHub refuses this push ({line}): lift the owner's rule that forbids it to the token's user")
+
+
+async def _end(response: httpx.Response, max_bytes: int) -> bytes:
+    kept = bytearray()
+    async for chunk in response.aiter_bytes():
+        kept = (kept + chunk)[-max_bytes:]
+    return bytes(kept)
 
 
 def _longer(wait_s: float | None, limit_s: float | None, trouble: str) -> float | None:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from agent.publish.git import Repositories
-from agent.publish.publisher import Remedy, Site, Wish
+from agent.publish.publisher import Remedy, Runs, Site, Wish
 
 
 class LocalPublisher:
@@ -31,9 +31,13 @@ class LocalPublisher:
     async def push(self, site: Site, commit_sha: str) -> None:
         """Nothing to do: the repository that was committed to is the public one."""
 
-    async def enable_pages(self, site: Site) -> str:
+    async def enable_pages(self, site: Site, *, by_workflow: bool) -> str:
         """Nothing to do: every head is served."""
         return site.pages_url
+
+    async def runs(self, site: Site, commit_sha: str) -> Runs:
+        """Nothing is run here: a workflow's files are served as they were committed."""
+        return Runs()
 
     async def remedy(self, site: Site, commit_sha: str, waited_s: float) -> Remedy:
         return "wait"

@@ -3,11 +3,14 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, Protocol
 
-from agent.errors import PublishError
+from agent.errors import Objection, PublishError
+from agent.events import emit
 from agent.publish.git import HeadMoved, Repositories
 from agent.records import Publication, Record
+from agent.workflows import publish_pages
 
 Step = Callable[[str, Callable[[], Awaitable[Any]]], Awaitable[Any]]  # runs an action once, by name, and keeps its JSON
 
@@ -32,6 +35,22 @@ class Site(Record):
     repo_url: str
     pages_url: str
     published: bool = False  # an earlier round was: Pages are on
+    by_workflow: bool = False  # and a workflow of the site makes them
+
+
+class Runs(Record):
+    """How the workflows of a commit fare on the host. Both empty: nothing runs and nothing is wrong."""
+
+    pending: bool = False
+    objection: str = ""  # what failed, in the host's words, where who wrote the files can mend it
+
+
+class Outcome(Record):
+    """What came of publishing: `publication` is None when the host took nothing."""
+
+    site: Site  # as it stands now
+    publication: Publication | None
+    objection: str = ""
 
 
 Remedy = Literal["wait", "rebuild", "repeat"]  # nothing to be done · ask for a build · a new commit of the same files
@@ -50,12 +69,20 @@ class Publisher(Protocol):
     async def push(self, site: Site, commit_sha: str) -> None:
         """The commit of the local repository is the head of the public one.
 
-        Raises HeadMoved when somebody else committed there; their commit is the local head then.
+        Raises HeadMoved when somebody else committed there; their commit is the local head then. Raises Objection when
+        the host refuses the content.
         """
         ...
 
-    async def enable_pages(self, site: Site) -> str:
-        """Pages are switched on for the pushed branch; the address they really have."""
+    async def enable_pages(self, site: Site, *, by_workflow: bool) -> str | None:
+        """Pages are switched on, made from the branch or by a workflow; the address they really have.
+
+        For a workflow it is asked before the push, which starts it. None: not before something was pushed.
+        """
+        ...
+
+    async def runs(self, site: Site, commit_sha: str) -> Runs:
+        """How the workflows that this commit started fare."""
         ...
 
     async def is_live(self, site: Site, commit_sha: str) -> bool:
@@ -94,39 +121,52 @@ async def publish(
     live_until: float,
     clock: Callable[[], float],
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-) -> Publication:
+) -> Outcome:
     """One commit, known and stored before it is pushed, and served before it is called live. Raises PublishError."""
-
-    async def commit_files() -> str:
-        return await asyncio.to_thread(
-            repositories.commit, site.repo, files, message=commit.message, at=commit.at, parent=commit.parent
-        )
-
-    async def push() -> str:
-        """The sha that was pushed: another one than `sha` when a person's commit came between."""
-        pushed: str = sha
-        for _ in range(PUSHES):
-            try:
-                await publisher.push(site, pushed)
-            except HeadMoved:
-                pushed = await asyncio.to_thread(
-                    repositories.commit_on_top, site.repo, files, message=commit.message, at=commit.at
-                )
-            else:
-                return pushed
-        raise PublishError(f"somebody else keeps committing to {site.repo_url}: send the task again later")
-
-    sha: str = await step("commit", commit_files)
-    sha = await step("push", push)
-    site = site.model_copy(update={"pages_url": await step("enable_pages", lambda: publisher.enable_pages(site))})
+    by_workflow = publish_pages(files)
+    enable_pages = partial(publisher.enable_pages, site, by_workflow=by_workflow)
+    add = partial(repositories.commit, message=commit.message, at=commit.at, parent=commit.parent)
+    sha: str = await step("commit", partial(asyncio.to_thread, add, site.repo, files))
+    pages_url = await step("enable_pages", enable_pages) if by_workflow else None
+    try:
+        sha = await step("push", partial(_push, site, sha, files, commit, publisher, repositories))
+    except Objection as refused:  # what the host did not take must not stand below the next commit
+        await step("take_back", partial(asyncio.to_thread, repositories.reset, site.repo, commit.parent))
+        return Outcome(site=site, publication=None, objection=str(refused))
+    pages_url = pages_url or await step("enable_pages", enable_pages)
+    if pages_url is None:
+        raise PublishError(f"Pages cannot be switched on for {site.repo_url}: see its settings")
+    site = site.model_copy(update={"pages_url": pages_url, "published": True, "by_workflow": by_workflow})
     watch = Watch(site, publisher, repositories, live_until, clock, sleep)
-    sha, live = await step("wait_live", lambda: watch.until_live(sha))
-    return Publication(repo_url=site.repo_url, commit_sha=sha, pages_url=site.pages_url, live=live)
+    sha, live, objection = await step("wait_live", lambda: watch.until_live(sha))
+    publication = Publication(repo_url=site.repo_url, commit_sha=sha, pages_url=pages_url, live=live)
+    return Outcome(site=site, publication=publication, objection=objection)
+
+
+async def _push(
+    site: Site,
+    sha: str,
+    files: Mapping[str, bytes],
+    commit: Commit,
+    publisher: Publisher,
+    repositories: Repositories,
+) -> str:
+    """The sha that was pushed: another one than `sha` when a person's commit came between."""
+    for _ in range(PUSHES):
+        try:
+            await publisher.push(site, sha)
+        except HeadMoved:
+            sha = await asyncio.to_thread(
+                repositories.commit_on_top, site.repo, files, message=commit.message, at=commit.at
+            )
+        else:
+            return sha
+    raise PublishError(f"somebody else keeps committing to {site.repo_url}: send the task again later")
 
 
 @dataclass(frozen=True)
 class Watch:
-    """Waits for a commit to be served, and helps a host that forgot it: each remedy once."""
+    """Waits for a commit to be served and its workflows to end, and helps a host that forgot it: each remedy once."""
 
     site: Site
     publisher: Publisher
@@ -135,23 +175,37 @@ class Watch:
     clock: Callable[[], float]
     sleep: Callable[[float], Awaitable[None]]
 
-    async def until_live(self, sha: str) -> tuple[str, bool]:
-        """The commit to report, which a remedy may have made new, and whether it is live."""
+    async def until_live(self, sha: str) -> tuple[str, bool, str]:
+        """The commit to report, which a remedy may have made new; whether it is live; what is wrong with its runs."""
         head = await asyncio.to_thread(self.repositories.repeated, self.site.repo, sha)
         if head != sha:  # a killed process had begun this remedy
             head = await self._push_repeated(sha, head)
         began_at, tried, looks, sha = self.clock(), {"repeat"} if head != sha else set[str](), 0, head
-        while not await self.publisher.is_live(self.site, sha):
-            remedy = await self.publisher.remedy(self.site, sha, self.clock() - began_at)
-            if remedy not in tried:
-                tried.add(remedy)
-                sha = await self._help(sha, remedy)
+        runs = Runs()
+        while True:
+            if not runs.objection:
+                runs = await self.publisher.runs(self.site, sha)
+            live = await self.publisher.is_live(self.site, sha)
+            settled = not runs.pending and (live or (runs.objection and self.site.by_workflow))
             wait_s = LIVE_POLL_S[min(looks, len(LIVE_POLL_S) - 1)]
-            if self.clock() + wait_s >= self.until:
-                return sha, False
+            if settled or self.clock() + wait_s >= self.until:
+                return sha, live, runs.objection
+            if not live:
+                sha = await self._remedied(sha, self.clock() - began_at, tried)
             await self.sleep(wait_s)
             looks += 1
-        return sha, True
+
+    async def _remedied(self, sha: str, waited_s: float, tried: set[str]) -> str:
+        """The commit to wait for. What is pushed is published: a remedy that is not to be had is done without."""
+        try:
+            remedy = await self.publisher.remedy(self.site, sha, waited_s)
+            if remedy in tried:
+                return sha
+            tried.add(remedy)
+            return await self._help(sha, remedy)
+        except PublishError as error:
+            emit("publish.no_remedy", error=str(error))
+            return sha
 
     async def _help(self, sha: str, remedy: Remedy) -> str:
         if remedy == "rebuild":

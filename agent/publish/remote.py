@@ -14,6 +14,7 @@ from dulwich.refs import Ref
 from agent.errors import AgentError
 from agent.publish.git import MAIN, HeadMoved, Repositories
 
+MAX_SAID_CHARS = 4_000  # of what a host says about a push
 SILENCE_S = 60.0  # no byte for so long: the connection is dead
 USER = "x-access-token"
 OVERTAKEN = ("fetch first", "non-fast-forward", "failed to update", "failed to write", "lock", "old value", "stale")
@@ -33,12 +34,23 @@ class Unreachable(AgentError):
     """No complete answer; the same call may succeed later."""
 
 
+class Client(Urllib3HttpGitClient):
+    """dulwich's client, which remembers where a redirect led it."""
+
+    landed_at = ""
+
+    def _discover_references(self, *args: Any, **options: Any) -> Any:
+        found = super()._discover_references(*args, **options)
+        self.landed_at = found[2].rstrip("/")
+        return found
+
+
 class Remote:
-    """The repository at an http(s) address of git."""
+    """The repository at an http(s) address of git; `url` follows it when it is found to have moved."""
 
     def __init__(self, repositories: Repositories, url: str, *, token: str) -> None:
+        self.url = url
         self._repositories = repositories
-        self._url = url
         self._token = token
 
     async def head(self) -> str | None:
@@ -56,26 +68,28 @@ class Remote:
         """
         await asyncio.to_thread(self._call, lambda client: self._push(client, repo, sha))
 
-    def _call(self, act: Callable[[Urllib3HttpGitClient], T]) -> T:
-        client = Urllib3HttpGitClient(self._url, username=USER, password=self._token, timeout=SILENCE_S)
+    def _call(self, act: Callable[[Client], T]) -> T:
+        client = Client(self.url, username=USER, password=self._token, timeout=SILENCE_S)
         try:
-            return act(client)
+            done = act(client)
+            self.url = client.landed_at or self.url
+            return done
         except (HTTPUnauthorized, NotGitRepository):
-            raise NoAccess(f"{self._url} is not open to the token") from None
+            raise NoAccess(f"{self.url} is not open to the token") from None
         except SendPackError as error:
             raise Rejected(_text(error)) from None
         except GitProtocolError as error:
             if "http resp 403" in str(error):
-                raise NoAccess(f"{self._url} may not be written with this token") from None
-            raise Unreachable(f"{self._url}: {_text(error)}") from None
+                raise NoAccess(f"{self.url} may not be written with this token") from None
+            raise Unreachable(f"{self.url}: {_text(error)}") from None
         except (HangupException, OSError, AssertionError, ValueError) as error:  # an answer cut off or garbled
-            raise Unreachable(f"{self._url}: {_text(error)}") from None
+            raise Unreachable(f"{self.url}: {_text(error)}") from None
 
-    def _head(self, client: Urllib3HttpGitClient) -> str | None:
+    def _head(self, client: Client) -> str | None:
         found = client.get_refs(b"", protocol_version=0).refs.get(MAIN)
         return found.decode() if found else None
 
-    def _fetch(self, client: Urllib3HttpGitClient, repo: str) -> str | None:
+    def _fetch(self, client: Client, repo: str) -> str | None:
         self._repositories.create(repo)
         with self._repositories.open(repo) as git:
 
@@ -88,7 +102,7 @@ class Remote:
         self._repositories.reset(repo, found.decode())
         return found.decode()
 
-    def _push(self, client: Urllib3HttpGitClient, repo: str, sha: str) -> None:
+    def _push(self, client: Client, repo: str, sha: str) -> None:
         known = set(self._repositories.history(repo))
         said: list[bytes] = []
 
@@ -105,7 +119,9 @@ class Remote:
         for reason in filter(None, (result.ref_status or {}).values()):
             if any(word in reason for word in OVERTAKEN):
                 raise HeadMoved(repo, expected=sha, found=None)
-            raise Rejected(" ".join([reason, *b"".join(said).decode("utf-8", "replace").split()])[:2_000])
+            raise Rejected(
+                "\n".join([reason, *b"".join(said).decode("utf-8", "replace").splitlines()])[:MAX_SAID_CHARS]
+            )
 
 
 def _text(error: BaseException) -> str:

@@ -7,7 +7,7 @@ smart-HTTP door for `git clone`. No path of a request ever becomes a path of the
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import lru_cache, partial
 from pathlib import PurePosixPath
 from typing import Any
@@ -126,7 +126,7 @@ def show(repositories: Repositories, trees: Trees, request: Request) -> Response
     return _file(request, tree[found], read, _headers(found, FOR_EVER if preview else FRESH))
 
 
-def locate(tree: Mapping[str, str], path: str) -> str | None:
+def locate(tree: Collection[str], path: str) -> str | None:
     """The file that a project page shows at this path; one ending in "/": the folder it must be asked as; else None."""
     if any(part.lower().startswith(".git") for part in path.split("/")):
         return None

@@ -15,6 +15,7 @@ from agent.review.references import references
 from agent.review.scripts import syntax_faults
 from agent.review.secrets import leaks, redact
 from agent.review.site import INDEX, Site
+from agent.review.workflows import workflows
 from agent.workspace import Workspace
 
 MAX_EVIDENCE_CHARS = 600
@@ -110,6 +111,7 @@ RULES: tuple[tuple[str, str, Callable[[Site], Faults]], ...] = (
     ("json", "All JSON parses.", repository.json_files),
     ("readme", "README.md explains the project and is finished.", repository.readme),
     ("license", "LICENSE is the MIT licence, in full.", repository.licence),
+    ("workflows", "Every workflow is one that GitHub runs.", workflows),
     ("paths", "The site holds no refused or oversize file.", repository.paths),
     ("secrets", "No file holds a key or a secret.", _secrets),
 )

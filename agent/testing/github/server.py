@@ -4,74 +4,25 @@ Stateful, and as forgetful, slow and strict as it is told to be. `seen` lists ev
 """
 
 import asyncio
-import base64
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from a2wsgi import WSGIMiddleware
-from dulwich.server import BackendRepo, DictBackend
-from dulwich.web import GunzipFilter, HTTPGitApplication, LimitedInputFilter
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
-from starlette.types import Message, Receive, Scope, Send
 
 from agent.publish.git import Repositories
 from agent.publish.sites import locate, media_type
 from agent.records import Json
-
-BUILD_ENDINGS = ("built", "queued", "errored", "cancelled")
-
-
-@dataclass(frozen=True)
-class Call:
-    """One request and its answer; `kind` is rest, git or pages."""
-
-    kind: str
-    method: str
-    path: str
-    body: Any
-    status: int
-    answer: Any
-
-
-@dataclass
-class Switches:
-    """How it behaves; may be changed while it runs."""
-
-    mutation_s: float = 0.0
-    read_s: float = 0.0
-    build_s: float = 0.0
-    builds: list[str] = field(default_factory=list)  # endings of the next builds, see BUILD_ENDINGS; then built
-    faults: list[tuple[str, Response]] = field(default_factory=list)  # "POST /user/repos" → answered once, instead
-    dropped: list[str] = field(default_factory=list)  # done, but the answer is lost
-    stale_pages: int = 0  # so many page requests are answered as before the last build
-    pages_refused: str = ""  # GitHub's words
-
-
-@dataclass
-class Build:
-    commit: str
-    ending: str
-    at: float
-
-
-@dataclass
-class Repo:
-    """What GitHub knows of a repository beside its git."""
-
-    number: int
-    owner: str
-    name: str
-    description: str
-    pages: bool = False
-    builds: list[Build] = field(default_factory=list)
+from agent.testing.github.actions import Actions
+from agent.testing.github.git_host import GitHost
+from agent.testing.github.shapes import PRIVATE_USER, owner_of, repository_of
+from agent.testing.github.state import Build, Call, Repo, Switches
 
 
 class FakeGitHub:
@@ -88,8 +39,11 @@ class FakeGitHub:
         self.token = token
         self._login = login
         self._orgs = orgs
+        self._moved: dict[str, Repo] = {}
+        self._actions = Actions(self)
         self.app = Starlette(
             routes=[
+                Route("/logs/{owner}/{name}/{job}", self._actions.log),
                 Route("/pages/{owner}/{name}/{path:path}", self._page),
                 Route("/{owner}/{name}/{service:path}", GitHost(self), methods=["GET", "POST"]),
                 Route("/{rest:path}", self._nothing, methods=["GET", "POST", "PUT", "PATCH"]),
@@ -103,6 +57,12 @@ class FakeGitHub:
             ("GET", "/repos/{owner}/{name}", self._repo),
             ("GET", "/repos/{owner}/{name}/pages", self._pages),
             ("POST", "/repos/{owner}/{name}/pages", self._enable),
+            ("PUT", "/repos/{owner}/{name}/pages", self._change_pages),
+            ("PUT", "/repos/{owner}/{name}/topics", self._put_topics),
+            ("GET", "/orgs/{org}", self._org),
+            ("GET", "/repos/{owner}/{name}/actions/runs", self._actions.get_runs),
+            ("GET", "/repos/{owner}/{name}/actions/runs/{run}/jobs", self._actions.get_jobs),
+            ("GET", "/repos/{owner}/{name}/actions/jobs/{job}/logs", self._actions.get_logs),
             ("POST", "/repos/{owner}/{name}/pages/builds", self._request_build),
             ("GET", "/repos/{owner}/{name}/pages/builds/latest", self._latest),
         ]
@@ -124,10 +84,27 @@ class FakeGitHub:
         self.repositories.create(self.git(repo))
         return repo
 
+    def rename(self, repo: Repo, name: str) -> None:
+        """The old name leads to the new one, but the old pages are gone."""
+        old = f"{repo.owner}/{repo.name}".lower()
+        self.repos[f"{repo.owner}/{name}".lower()] = self._moved[old] = self.repos.pop(old)
+        self.repositories.root.joinpath(f"{self.git(repo)}.git").rename(
+            self.repositories.root / f"{repo.owner}.{name}.git".lower()
+        )
+        repo.name = name
+
+    def moved(self, owner: str, name: str) -> Repo | None:
+        return self._moved.get(f"{owner}/{name.removesuffix('.git')}".lower())
+
+    def pushed(self, repo: Repo) -> None:
+        """What a new head begins."""
+        self.build(repo)
+        self._actions.start(repo)
+
     def build(self, repo: Repo) -> None:
-        """A build of the head begins, if there is one and Pages are on."""
+        """A build of the head begins, if there is one and Pages are made from it."""
         head = self.repositories.head(self.git(repo))
-        if repo.pages and head:
+        if repo.pages == "legacy" and head:
             ending = self.switches.builds.pop(0) if self.switches.builds else "built"
             repo.builds.append(Build(head, ending, time.monotonic()))
 
@@ -156,15 +133,29 @@ class FakeGitHub:
             return self._noted(request, body, fault[1])
         if request.headers.get("authorization") != f"Bearer {self.token}":
             return self._noted(request, body, JSONResponse({"message": "Bad credentials"}, 401))
-        status, answer = act(body, **request.path_params)
+        return self._noted(request, body, self._answered(act, request, body, wanted))
+
+    def _answered(self, act: Callable[..., tuple[int, Any]], request: Request, body: Json, wanted: str) -> Response:
+        switches = self.switches
+        repo = self.moved(request.path_params.get("owner", ""), request.path_params.get("name", ""))
+        if repo:
+            old = f"/{request.path_params['owner']}/{request.path_params['name']}"
+            place = str(request.url).replace(old, f"/{repo.owner}/{repo.name}", 1)
+            return RedirectResponse(place, 301 if request.method == "GET" else 307)
+        status, answer = act(body or dict(request.query_params), **request.path_params)
         if wanted in switches.dropped:
             switches.dropped.remove(wanted)
             status, answer = 502, {"message": "Server Error"}
+        if wanted in switches.cut:
+            switches.cut.remove(wanted)
+            return Response(headers={"Content-Length": "1"})  # and no such byte: the connection ends
+        if status in (204, 302):
+            return RedirectResponse(answer, 302) if answer else Response(status_code=status)
         etag = f'"{hash(json.dumps(answer))}"'
         if request.headers.get("if-none-match") == etag:
-            return self._noted(request, body, Response(status_code=304))
-        headers = {"ETag": etag, "X-RateLimit-Remaining": "4999", "X-OAuth-Scopes": "repo"}
-        return self._noted(request, body, JSONResponse(answer, status, headers))
+            return Response(status_code=304)
+        headers = {"ETag": etag, "X-RateLimit-Remaining": "4999", "X-OAuth-Scopes": switches.scopes}
+        return JSONResponse(answer, status, headers)
 
     def _noted(self, request: Request, body: Any, response: Response) -> Response:
         answer = json.loads(bytes(response.body)) if response.body else None
@@ -207,12 +198,12 @@ class FakeGitHub:
             "cname": None,
             "custom_404": False,
             "html_url": f"{self.base_url}/pages/{repo.owner}/{repo.name}/",
-            "build_type": "legacy",
+            "build_type": repo.pages,
             "source": {"branch": "main", "path": "/"},
             "public": True,
         }
 
-    def _enable(self, _body: Json, owner: str, name: str) -> tuple[int, Any]:
+    def _enable(self, body: Json, owner: str, name: str) -> tuple[int, Any]:
         repo = self.find(owner, name)
         if not repo:
             return 404, {"message": "Not Found"}
@@ -220,11 +211,33 @@ class FakeGitHub:
             return 422, {"message": self.switches.pages_refused}
         if repo.pages:
             return 409, {"message": "GitHub Pages is already enabled."}
-        if self.repositories.head(self.git(repo)) is None:
+        built = body.get("build_type", "legacy")
+        empty = self.repositories.head(self.git(repo)) is None
+        if empty and (built == "legacy" or self.switches.branch_first):
             return 422, {"message": "The main branch must exist before GitHub Pages can be built."}
-        repo.pages = True
+        repo.pages = built
         self.build(repo)
         return 201, self._pages({}, owner, name)[1]
+
+    def _change_pages(self, body: Json, owner: str, name: str) -> tuple[int, Any]:
+        """A new source by itself starts no build."""
+        repo = self.find(owner, name)
+        if not repo or not repo.pages:
+            return 404, {"message": "Not Found"}
+        repo.pages = body.get("build_type", repo.pages)
+        return 204, None
+
+    def _put_topics(self, body: Json, owner: str, name: str) -> tuple[int, Any]:
+        repo = self.find(owner, name)
+        if not repo:
+            return 404, {"message": "Not Found"}
+        repo.topics = body["names"]
+        return 200, {"names": body["names"]}
+
+    def _org(self, _body: Json, org: str) -> tuple[int, Any]:
+        if org not in self._orgs:
+            return 404, {"message": "Not Found"}
+        return 200, {"login": org, **self.switches.org_policy}
 
     def _request_build(self, _body: Json, owner: str, name: str) -> tuple[int, Any]:
         repo = self.find(owner, name)
@@ -254,129 +267,31 @@ class FakeGitHub:
     async def _page(self, request: Request) -> Response:
         await asyncio.sleep(self.switches.read_s)
         repo = self.find(request.path_params["owner"], request.path_params["name"])
-        commit = self.served_commit(repo) if repo else None
-        found = None
-        if repo and commit:
-            found = locate(self.repositories.tree(self.git(repo), commit), request.path_params["path"])
+        files = self._served(repo) if repo else {}
+        found = locate(files, request.path_params["path"])
         self.seen.append(Call("pages", request.method, request.url.path, None, 200 if found else 404, None))
-        if repo is None or commit is None or found is None:
+        if found is None or found.endswith("/"):
             return Response("There isn't a GitHub Pages site here.", 404)
-        return Response(self.repositories.read(self.git(repo), commit, found), media_type=media_type(found))
+        return Response(files[found](), media_type=media_type(found))
 
-    # -- what things look like ---------------------------------------------------------------------------------------
+    def _served(self, repo: Repo) -> dict[str, Callable[[], bytes]]:
+        """Path → where its bytes come from."""
+        run = self._actions.published(repo) if repo.pages == "workflow" else None
+        commit = run.commit if run else self.served_commit(repo)
+        if commit is None:
+            return {}
+        git, uploads = self.git(repo), self.switches.uploads if run else None
+        tree = self.repositories.tree(git, commit)
+        files = {
+            path: partial(self.repositories.blob, git, blob)
+            for path, blob in tree.items()
+            if uploads is None or path in uploads
+        }
+        made = {path: partial(bytes, data) for path, data in self.switches.made.items()} if run else {}
+        return {**files, **made}
 
     def _owner(self, login: str) -> Json:
-        url = f"{self.api_url}/users/{login}"
-        return {
-            "login": login,
-            "id": 1,
-            "node_id": "U_1",
-            "avatar_url": f"{self.base_url}/u/1",
-            "gravatar_id": "",
-            "url": url,
-            "html_url": f"{self.base_url}/{login}",
-            **{f"{name}_url": f"{url}/{name}" for name in USER_LINKS.split()},
-            "type": "Organization" if login in self._orgs else "User",
-            "site_admin": False,
-        }
+        return owner_of(login, self.base_url, "Organization" if login in self._orgs else "User")
 
     def _described(self, repo: Repo) -> Json:
-        url, web = f"{self.api_url}/repos/{repo.owner}/{repo.name}", f"{self.base_url}/{repo.owner}/{repo.name}"
-        return {
-            "id": repo.number,
-            "node_id": f"R_{repo.number}",
-            "name": repo.name,
-            "full_name": f"{repo.owner}/{repo.name}",
-            "owner": self._owner(repo.owner),
-            "private": False,
-            "html_url": web,
-            "description": repo.description,
-            "fork": False,
-            "url": url,
-            **{f"{name}_url": f"{url}/{name}" for name in REPO_LINKS.split()},
-            **{name: f"{web}.git" for name in ("clone_url", "git_url", "ssh_url", "svn_url", "mirror_url")},
-            **REPO_FACTS,
-            "has_pages": repo.pages,
-        }
-
-
-class GitHost:
-    """git's smart HTTP, fetch for all, push with the token."""
-
-    def __init__(self, github: FakeGitHub) -> None:
-        self._github = github
-        self._wsgi = WSGIMiddleware(self._answer, workers=8, send_queue_size=0)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
-        github, service = self._github, request.path_params["service"]
-        repo = github.find(request.path_params["owner"], request.path_params["name"])
-        pushes = "receive-pack" in f"{service}{request.url.query}"
-        await asyncio.sleep(github.switches.mutation_s if request.method == "POST" else github.switches.read_s)
-        status = 404 if repo is None else 401 if pushes and not github_password(request, github) else 200
-        github.seen.append(Call("git", request.method, request.url.path, None, status, None))
-        if repo is None or status != 200:
-            refusal = Response(status_code=status, headers={"WWW-Authenticate": 'Basic realm="GitHub"'})
-            await refusal(scope, receive, send)
-            return
-        body = await request.body()
-
-        async def received() -> Message:
-            return {"type": "http.request", "body": body, "more_body": False}
-
-        headers = [h for h in scope["headers"] if h[0] not in (b"transfer-encoding", b"content-length")]
-        headers.append((b"content-length", str(len(body)).encode()))
-        await self._wsgi({**scope, "headers": headers, "state": {"repo": repo, "service": service}}, received, send)
-
-    def _answer(self, environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
-        scope, github = environ["asgi.scope"], self._github
-        repo, service = scope["state"]["repo"], scope["state"]["service"]
-        environ["PATH_INFO"], environ["SCRIPT_NAME"] = f"/r/{service}", ""
-        with github.repositories.open(github.git(repo)) as git:
-            served: dict[str, BackendRepo] = {"/r": git}
-            serving = HTTPGitApplication(DictBackend(served))
-            before = github.repositories.head(github.git(repo))
-            written: list[bytes] = []  # dulwich writes as it goes; here the build comes before the answer
-
-            def start(*head: Any) -> Callable[[bytes], None]:
-                start_response(*head)
-                return written.append
-
-            rest = list(GunzipFilter(LimitedInputFilter(serving))(environ, start))
-        if github.repositories.head(github.git(repo)) != before:
-            github.build(repo)
-        yield from (*written, *rest)
-
-
-def github_password(request: Request, github: FakeGitHub) -> bool:
-    given = request.headers.get("authorization", "").removeprefix("Basic ")
-    return base64.b64decode(given).decode().partition(":")[2] == github.token
-
-
-USER_LINKS = """followers following gists starred subscriptions organizations repos events received_events"""
-REPO_LINKS = """
-archive assignees blobs branches collaborators comments commits compare contents contributors deployments downloads
-events forks git_commits git_refs git_tags hooks issue_comment issue_events issues keys labels languages merges
-milestones notifications pulls releases stargazers statuses subscribers subscription tags teams trees
-"""
-REPO_FACTS: Mapping[str, Any] = {
-    "homepage": None,
-    "language": None,
-    **dict.fromkeys(
-        ("forks_count", "stargazers_count", "watchers_count", "size", "open_issues_count", "network_count"), 0
-    ),
-    **dict.fromkeys(("forks", "open_issues", "watchers", "subscribers_count"), 0),
-    **dict.fromkeys(("has_issues", "has_projects", "has_wiki", "has_downloads", "has_discussions"), True),
-    "default_branch": "main",
-    "archived": False,
-    "disabled": False,
-    "license": None,
-    **dict.fromkeys(("pushed_at", "created_at", "updated_at"), "2026-01-01T00:00:00Z"),
-}
-PRIVATE_USER: Json = {
-    **dict.fromkeys(("name", "company", "blog", "location", "email", "hireable", "bio")),
-    **dict.fromkeys(("public_repos", "public_gists", "followers", "following", "private_gists"), 0),
-    **dict.fromkeys(("total_private_repos", "owned_private_repos", "disk_usage", "collaborators"), 0),
-    "two_factor_authentication": True,
-    **dict.fromkeys(("created_at", "updated_at"), "2026-01-01T00:00:00Z"),
-}
+        return repository_of(repo, self.base_url, self._owner(repo.owner))
