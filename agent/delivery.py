@@ -7,23 +7,29 @@ whenever it is replayed.
 import asyncio
 import json
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 from functools import partial
 
 import httpx
 
 from agent import loop, notify
+from agent.assessor import Assessor
+from agent.buyer import Buyer
+from agent.errors import AgentError, LimitReached
 from agent.events import emit
 from agent.hands import DurableHands
 from agent.llm.model import Model
 from agent.loop import Limits, Progress, Version
 from agent.publish.git import Repositories
 from agent.publish.publisher import Commit, Publisher, Site, Step, Wish, publish
-from agent.records import Build, Json, Publication, Review, Task
+from agent.records import NOTHING, Build, Json, Publication, Review, Task
+from agent.review.probes import Compiled
 from agent.store import Store
 from agent.workshop import Job, Workshop
 from agent.workspace import Workspace, sha256
+
+Beside = Callable[[str, int], Awaitable[Callable[[], Awaitable[Json]]]]  # task id, attempt
 
 BUSY_POLL_S = 0.2  # between two looks whether the earlier round has ended
 
@@ -39,15 +45,21 @@ class Parts:
     model: Model | None
     http: httpx.AsyncClient  # guarded, for the call back
     limits: Limits
+    assessor: Assessor
     clock: Callable[[], float] = time.time
 
 
 class Delivery:
-    """One run of one task; `step` runs an action at most once to its end and keeps its JSON."""
+    """One run of one task; `step` runs an action at most once to its end and keeps its JSON.
 
-    def __init__(self, parts: Parts, step: Step) -> None:
+    `beside` starts `compile` of a run beside its `deliver`, once, and gives what waits for its JSON.
+    """
+
+    def __init__(self, parts: Parts, step: Step, beside: Beside) -> None:
         self._parts = parts
         self._step = step
+        self._beside = beside
+        self._buyer = Buyer(parts.store, parts.model, parts.clock)
 
     async def deliver(self, task_id: str, attempt: int) -> tuple[Publication, float]:
         """The publication, and when its notification was stored. Raises AgentError when nothing can be published."""
@@ -56,8 +68,8 @@ class Delivery:
         task = await asyncio.to_thread(parts.store.task, task_id)
         site = Site.model_validate(await self._step("reserve", partial(self._reserve, task)))
         job = Job.model_validate(await self._step("prepare", partial(self._prepare, task, site)))
-        progress = await self._build(task, job, attempt)
-        files, build = await self._finish(task, job, site, progress)
+        progress, compiled = await self._build(task, job, attempt)
+        files, build = await self._finish(task, job, site, progress, compiled)
         publication = await publish(
             site,
             files,
@@ -70,6 +82,22 @@ class Delivery:
         )
         done_at = await self._step("record", partial(self._record, task, build, publication))
         return publication, done_at
+
+    async def compile(self, task_id: str, attempt: int) -> Json:
+        """The probes of the task's checks; a fault is a reason in it and no error of the task."""
+        parts = self._parts
+
+        async def compile_() -> Json:
+            task = await asyncio.to_thread(parts.store.task, task_id)
+            try:
+                parts.limits.check_spending(NOTHING)
+            except LimitReached as limit:
+                return Compiled(why=f"not compiled: nothing may be spent on it ({limit})").model_dump(mode="json")
+            compiled = await parts.assessor.compile(task, attempt, self._buyer, until=parts.workshop.build_by(task))
+            return compiled.model_dump(mode="json")
+
+        found: Json = await self._step("compile", compile_)
+        return found
 
     async def _begin(self, task_id: str) -> None:
         """Waits for earlier rounds of the same site: two never run at once."""
@@ -99,27 +127,41 @@ class Delivery:
     async def _prepare(self, task: Task, site: Site) -> Json:
         return (await self._parts.workshop.prepare(task, site)).model_dump(mode="json")
 
-    async def _build(self, task: Task, job: Job, attempt: int) -> Progress:
+    async def _build(self, task: Task, job: Job, attempt: int) -> tuple[Progress, Compiled]:
         parts = self._parts
+        waiting = await self._beside(task.id, attempt) if job.compile else None
         await self._step("enter_build", partial(asyncio.to_thread, parts.store.update, task.id, stage="build"))
         start = await asyncio.to_thread(parts.workshop.load, job.files)
         prompt = await asyncio.to_thread(parts.workshop.messages, job)
         hands = DurableHands(
-            self._step, parts.store, parts.workshop, parts.model, parts.clock, task=task, job=job, attempt=attempt
+            self._step,
+            parts.store,
+            parts.workshop,
+            self._buyer,
+            parts.assessor,
+            task=task,
+            job=job,
+            attempt=attempt,
+            compiling=partial(_compiled, waiting) if waiting else None,
+            compiled=Compiled(probes=job.probes),
         )
         try:
-            return await loop.build(start, prompt, hands, parts.limits)
+            progress = await loop.build(start, prompt, hands, parts.limits)
         except Exception as error:  # noqa: BLE001 - a fault of ours is no reason to publish nothing
             emit("build.fault", error=f"{type(error).__name__}: {error}")
             best = hands.best or Version(start, Review())
-            return Progress(best, best, stopped_by="fault", error=f"internal error: {type(error).__name__}")
+            progress = Progress(best, best, stopped_by="fault", error=f"internal error: {type(error).__name__}")
+        await hands.compile()  # what was started beside the loop ends with it, and is counted
+        return replace(progress, usage=progress.usage + hands.spent), hands.compiled
 
-    async def _finish(self, task: Task, job: Job, site: Site, progress: Progress) -> tuple[Workspace, Build]:
+    async def _finish(
+        self, task: Task, job: Job, site: Site, progress: Progress, compiled: Compiled
+    ) -> tuple[Workspace, Build]:
         """What will be published is stored before anything is."""
         store = self._parts.store
 
         async def finish() -> Json:
-            whole, build = await self._parts.workshop.finish(task, job, site, progress)
+            whole, build = await self._parts.workshop.finish(task, job, site, progress, compiled)
             details = {
                 "models": build.models,
                 "turns": build.turns,
@@ -151,3 +193,10 @@ class Delivery:
         await asyncio.to_thread(update, publication=publication, notification=body)
         emit("task.done", commit_sha=publication.commit_sha, live=publication.live, stopped_by=build.stopped_by)
         return self._parts.clock()
+
+
+async def _compiled(waiting: Callable[[], Awaitable[Json]]) -> Compiled:
+    try:
+        return Compiled.model_validate(await waiting())
+    except AgentError as error:
+        return Compiled(why=f"not compiled: {error}")

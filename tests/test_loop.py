@@ -33,6 +33,7 @@ class Script:
     origin: str = "check"
     requests: list[list[Json]] = field(default_factory=list)
     escalations: list[Escalation] = field(default_factory=list)
+    spent: Usage = field(default_factory=Usage)
 
     async def ask(self, messages: Sequence[Json], escalation: Escalation) -> Reply:
         self.requests.append(list(messages))
@@ -56,6 +57,9 @@ class Script:
             for n in range(page.count("x"))
         ]
         return Review(findings=tuple(failing))
+
+    async def judge(self, workspace: Workspace, review: Review) -> Review:
+        return review
 
     def report(self, review: Review, previous: Review | None) -> str:
         return f"{len(review.failures)} fail, before {len(previous.failures) if previous else None}"
