@@ -16,14 +16,14 @@ import httpx
 from agent import loop, notify
 from agent.assessor import Assessor
 from agent.buyer import Buyer
-from agent.errors import AgentError, LimitReached
+from agent.errors import AgentError
 from agent.events import emit
 from agent.hands import DurableHands
 from agent.llm.model import Model
 from agent.loop import Limits, Progress, Version
 from agent.publish.git import Repositories
 from agent.publish.publisher import Commit, Publisher, Site, Step, Wish, publish
-from agent.records import NOTHING, Build, Json, Publication, Review, Task
+from agent.records import Build, Json, Publication, Review, Task
 from agent.review.probes import Compiled
 from agent.store import Store
 from agent.workshop import Job, Workshop
@@ -89,10 +89,6 @@ class Delivery:
 
         async def compile_() -> Json:
             task = await asyncio.to_thread(parts.store.task, task_id)
-            try:
-                parts.limits.check_spending(NOTHING)
-            except LimitReached as limit:
-                return Compiled(why=f"not compiled: nothing may be spent on it ({limit})").model_dump(mode="json")
             compiled = await parts.assessor.compile(task, attempt, self._buyer, until=parts.workshop.build_by(task))
             return compiled.model_dump(mode="json")
 

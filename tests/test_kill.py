@@ -16,6 +16,7 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
+from agent.review.browser import NoBrowser, find
 from agent.settings import Settings
 from tests.harness import SECRET, Door, Evaluator, Gate, evaluator, free_port, good_site, settings, task
 from tests.postgres import postgres
@@ -115,7 +116,12 @@ def grader() -> Iterator[Evaluator]:
 def replayed(folder: Path, *titles: str, latency_s: float = 1.0) -> str:
     """The LLM_MODEL that answers with a site of these titles, one a turn, each after a while; then with an error."""
     replies = [{"calls": [{"name": n, "arguments": a} for n, a in good_site(title)]} for title in titles]
-    recording = {"latency_s": latency_s, "conversations": [{"when": "Harbour", "replies": replies}]}
+    probe = {"check": "3", "kind": "js", "expression": "document.querySelector('#total').textContent === '42'"}
+    conversations = [
+        {"when": "into one probe", "replies": [{"text": json.dumps({"probes": [probe]})}]},
+        {"when": "Harbour", "replies": replies},
+    ]
+    recording = {"latency_s": latency_s, "conversations": conversations}
     (folder / "recording.json").write_text(json.dumps(recording))
     return f"replay/{folder / 'recording.json'}"
 
@@ -125,17 +131,32 @@ def bought(log: Path) -> int:
     return log.read_text().count('"event": "model.reply"')
 
 
-def test_a_task_killed_at_four_points_ends_as_if_it_had_run_once(tmp_path: Path, grader: Evaluator) -> None:
+@pytest.fixture(scope="module")
+def chromium() -> bool:
+    """Whether pages are run here: without that no check is compiled."""
+    try:
+        find("auto")
+    except NoBrowser as error:
+        if "REQUIRE_BROWSER" in os.environ:
+            pytest.fail(str(error))
+        return False
+    return True
+
+
+def test_a_task_killed_at_four_points_ends_as_if_it_had_run_once(
+    tmp_path: Path, grader: Evaluator, chromium: bool
+) -> None:
     data_dir, log = tmp_path / "data", tmp_path / "log"
     with process(settings(data_dir, llm_model=replayed(tmp_path, "Wrong", "Harbour")), log) as service:
         body = task(grader.url)
+        body["checks"].append("Tells how many ferries left")  # compiled in a child workflow
         door = service.start()
         task_id = door.send_task(body)["id"]
         door.wait(task_id, lambda record: record["stage"] == "build")
-        service.kill()  # 1: a model call in flight
+        service.kill()  # 1: model calls in flight, for the site and for the probes
         service.start()
-        await_steps(data_dir, review=2)
-        service.kill()  # 2: an answer, its tools and its review are stored; the next call is in flight
+        await_steps(data_dir, review=2, compile=1)
+        service.kill()  # 2: an answer, its tools, the probes and a review are stored; the next call is in flight
         service.start()
         await_steps(data_dir, commit=1)
         service.kill()  # 3: committed, not yet recorded
@@ -149,8 +170,11 @@ def test_a_task_killed_at_four_points_ends_as_if_it_had_run_once(tmp_path: Path,
         calls_back = grader.wait_for(body["nonce"], times=2)
         record = door.wait(task_id, lambda r: r["notification"]["state"] == "delivered")
 
-    assert bought(log) == 2, "what was stored was not bought again"
-    assert (record["stopped_by"], record["usage"]["model_calls"]) == ("passed", 2)
+    calls = {"build": 2, "compile": 1} if chromium else {"build": 2}
+    assert bought(log) == sum(calls.values()), "what was stored was not bought again"
+    assert {stage: spent["model_calls"] for stage, spent in record["usage"]["by_stage"].items()} == calls
+    assert (record["stopped_by"], record["usage"]["model_calls"]) == ("passed", sum(calls.values()))
+    assert record["checks"][2]["verdict"] == ("pass" if chromium else "unknown")
     assert len(set(map(str, calls_back))) == 1
     (repository,) = (data_dir / "repositories").glob("*.git")
     line = ["git", "-C", str(repository), "rev-list", "main"]
