@@ -43,7 +43,7 @@ class Assessor:
         messages = compile_messages(Prompts(self._prompts_dir), briefs, checks)
         try:
             await self._review.start()
-            until = min(until, buyer.clock() + COMPILE_S)
+            until = _share(buyer.clock(), until, COMPILE_S)
             reply = await buyer.buy(Order(task.id, attempt, "compile", "compile", messages, until))
         except (NoBrowser, Gone, ModelError, LimitReached) as error:
             return Compiled(why=f"not compiled: {_reason(error)}")
@@ -60,15 +60,14 @@ class Assessor:
     ) -> Judged:
         """One opinion a check, on the page as it runs here and the files that the checks name."""
         try:
-            snapshot, text = await self._review.sight(task, workspace)
-            shown = judge.exhibits(workspace, asked, snapshot, text)
-            messages = judge_messages(Prompts(self._prompts_dir), task.brief, asked, list(shown.values()))
-            until = min(until, buyer.clock() + JUDGE_S)
+            shown = await self._review.exhibits(task, workspace, asked)
+            messages = judge_messages(Prompts(self._prompts_dir), task.brief, asked, shown)
+            until = _share(buyer.clock(), until, JUDGE_S)
             reply = await buyer.buy(Order(task.id, attempt, f"judge {workspace.digest}", "judge", messages, until))
         except (NoBrowser, Gone, PageFault, ModelError, LimitReached) as error:
             return Judged(opinions=judge.undecided(asked, _reason(error)))
         try:
-            opinions = judge.read(reply.text, asked, shown.values())
+            opinions = judge.read(reply.text, asked, shown)
         except ValueError as error:
             opinions = judge.undecided(asked, str(error))
         return Judged(opinions=opinions, usage=reply.usage)
@@ -96,6 +95,11 @@ def rehearse(prompts: Prompts, checks: Sequence[Check]) -> None:
     """Raises ConfigError naming the prompt file that would fail a task."""
     compile_messages(prompts, ["a"], checks)
     judge_messages(prompts, "a", checks, ["a"])
+
+
+def _share(now: float, until: float, most_s: float) -> float:
+    """At most half of what is left: the site needs the rest."""
+    return now + min((until - now) / 2, most_s)
 
 
 def _listed(checks: Sequence[Check]) -> str:

@@ -2,9 +2,9 @@
 
 Four workflows. `deliver` takes a task from the queue to a publication; `compile`, its child, runs beside it; `notify`
 is one attempt at the call back and `watch` one look at a site that was not live by then; each of these two enqueues the
-next one. Everything that reads a clock, a disk or a network is a step: its result is stored, and a process killed at any
-moment takes the task up again after the last stored step. Steps keep hashes, not contents: blobs, answers and prompts
-lie in the store. No two steps of a workflow run at once.
+next one. Everything that reads a clock, a disk or a network is a step: its result is stored, and a killed process takes
+the task up again after the last stored step. Steps keep hashes, not contents: blobs, answers and prompts lie in the
+store. No two steps of a workflow run at once.
 """
 
 import asyncio

@@ -54,12 +54,12 @@ def json_object(text: str) -> Json:
     """The outermost JSON object of an answer in words, fences and chatter around it or not. Raises ValueError."""
     begin, end = text.find("{"), text.rfind("}")
     try:
-        value = json.loads(text[begin : end + 1]) if 0 <= begin < end else None
+        value = encodable(json.loads(text[begin : end + 1])) if 0 <= begin < end else None
     except RecursionError:
         raise ValueError("nested too deeply") from None
     if not isinstance(value, dict):
         raise ValueError("the answer holds no JSON object")
-    return dict(encodable(value))
+    return value
 
 
 def read_arguments(raw: object) -> tuple[Json, str]:

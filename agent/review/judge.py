@@ -55,18 +55,17 @@ def questions(checks: Sequence[Check], review: Review, compiled: Compiled) -> tu
     return tuple(c for c in checks if c.id in waiting and isinstance(compiled.of(c.id), JudgeProbe))
 
 
-def exhibits(workspace: Workspace, asked: Sequence[Check], snapshot: str, text: str) -> dict[str, str]:
-    """Name → what the judge is shown, each fenced and bounded."""
-    names = [name for check in asked for name in file_names(check.text) if name in workspace and name != README]
-    shown = {
-        "what a screen reader finds": fence("what a screen reader finds", snapshot, max_chars=SNAPSHOT_CHARS),
-        "visible text": fence("visible text", text, max_chars=TEXT_CHARS),
-    }
+def exhibits(workspace: Workspace, asked: Sequence[Check], snapshot: str, text: str) -> list[str]:
+    """What the judge is shown, each fenced and bounded: the page as it runs, README.md, files that the checks name."""
+    files = (name for check in asked for name in file_names(check.text) if name in workspace and name != README)
+    shown = [
+        fence("what a screen reader finds", snapshot, max_chars=SNAPSHOT_CHARS),
+        fence("visible text", text, max_chars=TEXT_CHARS),
+    ]
     if README in workspace:
-        shown[README] = fence(README, workspace.text(README), max_chars=README_CHARS)
-    for name in list(dict.fromkeys(names))[:MAX_FILES]:
-        shown[name] = fence(name, workspace.text(name), max_chars=FILE_CHARS)
-    return shown
+        shown.append(fence(README, workspace.text(README), max_chars=README_CHARS))
+    named = list(dict.fromkeys(files))[:MAX_FILES]
+    return [*shown, *(fence(name, workspace.text(name), max_chars=FILE_CHARS) for name in named)]
 
 
 def read(answer: str, asked: Sequence[Check], shown: Collection[str]) -> tuple[Opinion, ...]:

@@ -15,6 +15,7 @@ from agent.review import observations
 from agent.review.accessibility import accessibility
 from agent.review.browser import DESKTOP, PHONE, Browser, Gone, NoBrowser, PageFault, Tab
 from agent.review.evidence import one_line, quote
+from agent.review.judge import exhibits
 from agent.review.probes import Compiled, FileProbe, JsProbe, JudgeProbe, Probe, needed
 from agent.review.probing import believed, read_file, run_probes
 from agent.review.prose import STATIC
@@ -110,11 +111,11 @@ class LiveReview:
         """Raises NoBrowser where no page can be run."""
         await self._browser.start()
 
-    async def sight(self, task: Task, workspace: Workspace) -> tuple[str, str]:
-        """What a screen reader finds in the page, and its visible text. Raises NoBrowser, Gone, PageFault."""
+    async def exhibits(self, task: Task, workspace: Workspace, asked: Sequence[Check]) -> list[str]:
+        """What a judge of these checks is shown, without secrets. Raises NoBrowser, Gone, PageFault."""
         async with self._opened(task, workspace) as tab:
-            text = (await tab.evaluate(observations.SEEN))["text"]
-            return redact(await tab.snapshot(), self._secrets), redact(text, self._secrets)
+            snapshot, seen = await tab.snapshot(), await tab.evaluate(observations.SEEN)
+        return [redact(shown, self._secrets) for shown in exhibits(workspace, asked, snapshot, seen["text"])]
 
     async def portrait(self, task: Task, workspace: Workspace) -> Portrait:
         """Empty when there is nothing to see or nothing to see it with."""

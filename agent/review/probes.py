@@ -84,7 +84,7 @@ class JudgeProbe(_Probe):
 
 
 Probe = Annotated[JsProbe | FileProbe | JudgeProbe, Field(discriminator="kind")]
-PROBE: TypeAdapter[JsProbe | FileProbe | JudgeProbe] = TypeAdapter(Probe)
+PROBE: TypeAdapter[Probe] = TypeAdapter(Probe)
 
 
 class Compiled(Record):
@@ -94,7 +94,7 @@ class Compiled(Record):
     why: str = ""  # other checks that need one have none
     usage: Usage = NOTHING
 
-    def of(self, check_id: str) -> JsProbe | FileProbe | JudgeProbe | None:
+    def of(self, check_id: str) -> Probe | None:
         return next((probe for probe in self.probes if probe.check == check_id), None)
 
 
@@ -104,7 +104,7 @@ def needed(checks: Sequence[Check], known: Collection[str] = ()) -> tuple[Check,
     return tuple(check for check in open_ if not prose.decidable(check.text))[:MAX_PROBES]
 
 
-def read(answer: str, checks: Sequence[Check]) -> tuple[JsProbe | FileProbe | JudgeProbe, ...]:
+def read(answer: str, checks: Sequence[Check]) -> tuple[Probe, ...]:
     """One probe a check; a check whose probe is missing or no probe is the judge's. Raises ValueError for no answer."""
     items = json_object(answer).get("probes")
     if not isinstance(items, list):
@@ -117,7 +117,7 @@ def judges(check_id: str, why: str) -> JudgeProbe:
     return JudgeProbe(check=check_id, kind="judge", why=why[:300])
 
 
-def _probe(check: Check, item: object) -> JsProbe | FileProbe | JudgeProbe:
+def _probe(check: Check, item: object) -> Probe:
     if item is None:
         return judges(check.id, "the model gave it no probe")
     try:

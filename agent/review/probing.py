@@ -29,20 +29,22 @@ def read_file(site: Site, probe: FileProbe) -> Outcome:
         faults = _file_faults(site, probe)
     except Undecided as undecided:
         return Outcome("unknown", str(undecided))
-    return Outcome("fail", "; ".join(faults)) if faults else Outcome("pass", f"{probe.path} holds what is asked for")
+    return (
+        Outcome("fail", "; ".join(faults))
+        if faults
+        else Outcome("pass", f"{quote(probe.path)} holds what is asked for")
+    )
 
 
 def _file_faults(site: Site, probe: FileProbe) -> list[str]:
     text = site.text(probe.path)
     lower, count = text.lower(), len(text.split())
-    faults = [f"{probe.path} does not contain {quote(t)}" for t in probe.contains if t.lower() not in lower]
-    faults += [
-        f"{probe.path} has no {quote(name)}" for name in probe.fields if documents.field(site, probe.path, name) is None
-    ]
+    faults = [f"does not contain {quote(wanted)}" for wanted in probe.contains if wanted.lower() not in lower]
+    faults += [f"has no {quote(name)}" for name in probe.fields if documents.field(site, probe.path, name) is None]
     least, most = probe.min_words or 0, probe.max_words or count
     if not least <= count <= most:
-        faults.append(f"{probe.path} has {count} words; asked are {least} to {probe.max_words or 'any number'}")
-    return faults
+        faults.append(f"has {count} words; asked are {least} to {probe.max_words or 'any number'}")
+    return [f"{quote(probe.path)} {fault}" for fault in faults]
 
 
 async def run_probes(visit: Visit, probes: Sequence[JsProbe], patience: Mapping[str, float]) -> dict[str, Outcome]:
