@@ -14,6 +14,8 @@ The house, a floor a line; a module imports only from floors below its own:
     delivery                       from a stored task to a publication, step by step
     hands                          what the loop works with, each a step
     workshop                       what one task is worked on with
+    assessor                       where a model helps the review: probes of prose checks, the judge
+    buyer                          a model's answers, each bought once
     loop · notify · skeleton       the agent loop on one screen · the call back · the files that code writes
     review                         verdicts with evidence on one workspace
     publish                        publisher (the steps) · git · remote · local · sites · github and its parts

@@ -15,7 +15,9 @@ from functools import partial
 import httpx
 
 from agent import loop, notify
-from agent.errors import PublishError
+from agent.assessor import Assessor
+from agent.buyer import Buyer
+from agent.errors import AgentError, PublishError
 from agent.events import emit
 from agent.hands import DurableHands
 from agent.llm.model import Model
@@ -24,10 +26,13 @@ from agent.publish.git import Repositories
 from agent.publish.publisher import Commit, Outcome, Publisher, Site, Step, Wish, publish
 from agent.records import Build, Json, Publication, Review, Task
 from agent.review.evidence import one_line
+from agent.review.probes import Compiled
 from agent.review.report import objection_finding, objection_note
 from agent.store import Store
 from agent.workshop import Job, Workshop
 from agent.workspace import ENGINE_FILES, Workspace, sha256
+
+Beside = Callable[[str, int], Awaitable[Callable[[], Awaitable[Json]]]]  # task id, attempt
 
 MENDINGS = 2  # of what the host objects to, in one task
 MAX_SENTENCE_CHARS = 600
@@ -45,30 +50,46 @@ class Parts:
     model: Model | None
     http: httpx.AsyncClient  # guarded, for the call back
     limits: Limits
+    assessor: Assessor
     clock: Callable[[], float] = time.time
 
 
 class Delivery:
-    """One run of one task; `step` runs an action at most once to its end and keeps its JSON."""
+    """One run of one task; `step` runs an action at most once to its end and keeps its JSON.
 
-    def __init__(self, parts: Parts, step: Step) -> None:
+    `beside` starts `compile` of a run beside its `deliver`, once, and gives what waits for its JSON.
+    """
+
+    def __init__(self, parts: Parts, step: Step, beside: Beside) -> None:
         self._parts = parts
         self._step = step
+        self._beside = beside
+        self._buyer = Buyer(parts.store, parts.model, parts.clock)
 
     async def deliver(self, task_id: str, attempt: int) -> tuple[Publication, float]:
         """The publication, and when its notification was stored. Raises AgentError when nothing can be published."""
-        parts, workshop = self._parts, self._parts.workshop
+        parts = self._parts
         await self._step("begin", partial(self._begin, task_id))
         task = await asyncio.to_thread(parts.store.task, task_id)
         site = Site.model_validate(await self._step("reserve", partial(self._reserve, task)))
         job = Job.model_validate(await self._step("prepare", partial(self._prepare, task, site)))
-        hands = DurableHands(
-            self._step, parts.store, workshop, parts.model, parts.clock, task=task, job=job, attempt=attempt
-        )
-        progress = await self._build(task, job, hands)
-        build, outcome, publication = await self._published(task, job, site, progress, hands)
+        hands = await self._hands(task, job, attempt)
+        progress = await self._build(hands)
+        build, outcome, publication = await self._published(hands, site, progress)
         done_at = await self._step("record", partial(self._record, task, build, publication, outcome.objection))
         return publication, done_at
+
+    async def compile(self, task_id: str, attempt: int) -> Json:
+        """The probes of the task's checks; a fault is a reason in it and no error of the task."""
+        parts = self._parts
+
+        async def compile_() -> Json:
+            task = await asyncio.to_thread(parts.store.task, task_id)
+            compiled = await parts.assessor.compile(task, attempt, self._buyer, until=parts.workshop.build_by(task))
+            return compiled.model_dump(mode="json")
+
+        found: Json = await self._step("compile", compile_)
+        return found
 
     async def _begin(self, task_id: str) -> None:
         """Waits for earlier rounds of the same site: two never run at once."""
@@ -98,13 +119,32 @@ class Delivery:
     async def _prepare(self, task: Task, site: Site) -> Json:
         return (await self._parts.workshop.prepare(task, site)).model_dump(mode="json")
 
-    async def _build(self, task: Task, job: Job, hands: DurableHands) -> Progress:
+    async def _hands(self, task: Task, job: Job, attempt: int) -> DurableHands:
+        """What compiles the checks is at work from here on, beside all that follows."""
         parts = self._parts
-        await self._step("enter_build", partial(asyncio.to_thread, parts.store.update, task.id, stage="build"))
+        waiting = await self._beside(task.id, attempt) if job.compile else None
+        return DurableHands(
+            self._step,
+            parts.store,
+            parts.workshop,
+            self._buyer,
+            parts.assessor,
+            task=task,
+            job=job,
+            attempt=attempt,
+            compiling=partial(_compiled, waiting) if waiting else None,
+            compiled=Compiled(probes=job.probes),
+        )
+
+    async def _build(self, hands: DurableHands) -> Progress:
+        parts, job = self._parts, hands.job
+        await self._step("enter_build", partial(asyncio.to_thread, parts.store.update, hands.task.id, stage="build"))
         start = await asyncio.to_thread(parts.workshop.load, job.files)
         prompt = await asyncio.to_thread(parts.workshop.messages, job)
         begun = Progress(Version(start, Review()), Version(start, Review()))
-        return await self._guarded(loop.build(start, prompt, hands, parts.limits), hands, begun)
+        progress = await self._guarded(loop.build(start, prompt, hands, parts.limits), hands, begun)
+        await hands.compile()  # what was started beside the loop ends with it, and is counted
+        return progress
 
     async def _guarded(self, looping: Awaitable[Progress], hands: DurableHands, begun: Progress) -> Progress:
         try:
@@ -115,31 +155,31 @@ class Delivery:
             return replace(begun, best=best, latest=best, stopped_by="fault", error=fault)
 
     async def _published(
-        self, task: Task, job: Job, site: Site, progress: Progress, hands: DurableHands
+        self, hands: DurableHands, site: Site, progress: Progress
     ) -> tuple[Build, Outcome, Publication]:
         """What the host objects to goes back to the loop, and what it refuses to the end is left out."""
-        base = job.base_sha
-        build, outcome = await self._publish(task, job, site, progress, base)
+        base = hands.job.base_sha
+        build, outcome = await self._publish(hands, site, progress, base)
         for _ in range(MENDINGS):
-            mended = await self._mended(task, progress, hands, outcome.objection) if outcome.objection else None
+            mended = await self._mended(hands, progress, outcome.objection) if outcome.objection else None
             if mended is None:
                 break
             progress, base = mended, outcome.publication.commit_sha if outcome.publication else base
-            build, outcome = await self._publish(task, job, outcome.site, progress, base)
+            build, outcome = await self._publish(hands, outcome.site, progress, base)
         refusal = outcome.objection
         refused = named_in(refusal, build.files)
         if outcome.publication is None and refused:
             progress = replace(progress, error=f"left out, as the host refuses it: {', '.join(refused)}")
-            build, outcome = await self._publish(task, job, outcome.site, progress, base, refused)
+            build, outcome = await self._publish(hands, outcome.site, progress, base, refused)
         if outcome.publication is None:
             raise PublishError(one_line(refusal, MAX_SENTENCE_CHARS))
         return build, outcome, outcome.publication
 
     async def _publish(
-        self, task: Task, job: Job, site: Site, progress: Progress, base: str | None, refused: Sequence[str] = ()
+        self, hands: DurableHands, site: Site, progress: Progress, base: str | None, refused: Sequence[str] = ()
     ) -> tuple[Build, Outcome]:
-        parts, mended = self._parts, ", mended" if base != job.base_sha else ""
-        files, build = await self._finish(task, job, site, progress, refused)
+        parts, task, mended = self._parts, hands.task, ", mended" if base != hands.job.base_sha else ""
+        files, build = await self._finish(hands, site, progress, refused)
         outcome = await publish(
             site,
             files,
@@ -152,11 +192,11 @@ class Delivery:
         )
         return build, outcome
 
-    async def _mended(self, task: Task, progress: Progress, hands: DurableHands, said: str) -> Progress | None:
+    async def _mended(self, hands: DurableHands, progress: Progress, said: str) -> Progress | None:
         """The loop goes on from where it was; None when no other site came of it."""
         if not progress.messages:
             return None
-        await self._step("objection", partial(self._note, task, said))
+        await self._step("objection", partial(self._note, hands.task, said))
         begun = loop.objected(progress, objection_finding(said), objection_note(said))
         mended = await self._guarded(loop.go_on(begun, hands, self._parts.limits), hands, begun)
         return mended if mended.best.workspace != progress.best.workspace else None
@@ -168,13 +208,14 @@ class Delivery:
         emit("publish.objection", evidence=finding.evidence)
 
     async def _finish(
-        self, task: Task, job: Job, site: Site, progress: Progress, refused: Sequence[str]
+        self, hands: DurableHands, site: Site, progress: Progress, refused: Sequence[str]
     ) -> tuple[Workspace, Build]:
         """What will be published is stored before anything is."""
-        store = self._parts.store
+        store, task = self._parts.store, hands.task
+        progress = replace(progress, usage=progress.usage + hands.spent)
 
         async def finish() -> Json:
-            whole, build = await self._parts.workshop.finish(task, job, site, progress, refused)
+            whole, build = await self._parts.workshop.finish(task, hands.job, site, progress, hands.compiled, refused)
             details = {
                 "models": build.models,
                 "turns": build.turns,
@@ -216,3 +257,10 @@ def named_in(said: str, paths: Iterable[str]) -> list[str]:
     """The files that the host speaks of; not those that every site must have."""
     own = (path for path in paths if path not in ENGINE_FILES)
     return [path for path in own if re.search(rf"(?<![\w./-]){re.escape(path)}(?![\w/-])(?!\.\w)", said)]
+
+
+async def _compiled(waiting: Callable[[], Awaitable[Json]]) -> Compiled:
+    try:
+        return Compiled.model_validate(await waiting())
+    except AgentError as error:
+        return Compiled(why=f"not compiled: {error}")

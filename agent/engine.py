@@ -1,10 +1,10 @@
 """The durable engine: a task survives its process. The only module that knows DBOS.
 
-Three workflows. `deliver` takes a task from the queue to a publication; `notify` is one attempt at the call back and
-`watch` one look at a site that was not live by then, and each enqueues the next one. Everything that reads a clock, a
-disk or a network is a step: its result is stored, and a process killed at any moment takes the task up again after the
-last stored step. Steps keep hashes, not contents: blobs, answers and prompts lie in the store. No two steps of a
-workflow run at once.
+Four workflows. `deliver` takes a task from the queue to a publication; `compile`, its child, runs beside it; `notify`
+is one attempt at the call back and `watch` one look at a site that was not live by then; each of these two enqueues the
+next one. Everything that reads a clock, a disk or a network is a step: its result is stored, and a killed process takes
+the task up again after the last stored step. Steps keep hashes, not contents: blobs, answers and prompts lie in the
+store. No two steps of a workflow run at once.
 """
 
 import asyncio
@@ -33,6 +33,7 @@ from agent.errors import AgentError
 from agent.events import emit
 from agent.publish.publisher import Site
 from agent.records import FINAL_STATES, Json
+from agent.review.probes import Compiled
 from agent.store import NotificationState, Store
 
 PROTOCOL = "2"  # of the workflows: raise it when steps are added, removed or moved, so that old tasks are not misread
@@ -41,6 +42,10 @@ POLL_S = 0.2
 WATCH_S, LONGEST_WATCH_S, WATCH_LOOKS = 5.0, 300.0, 16  # looks at a site that was not live at the call back: 45 minutes
 MAX_RECOVERIES = 10  # every restart counts, not only those a task caused
 BEAT_S, LEASE_S = 5.0, 30.0  # a process that has not been heard of for so long is dead, and others take its tasks
+CHILD_GIVEN_UP = (
+    dbos_error.DBOSAwaitedWorkflowCancelledError,
+    dbos_error.DBOSAwaitedWorkflowMaxRecoveryAttemptsExceeded,
+)
 GIVEN_UP = ("ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 
 
@@ -63,6 +68,7 @@ class Engine:
             "log_level": "WARNING",
         }
         self._deliver: Any = None
+        self._compile: Any = None
         self._notify: Any = None
         self._watch_site: Any = None
 
@@ -76,6 +82,11 @@ class Engine:
             with controlled():
                 await self._run_delivery(task_id, attempt)
 
+        @DBOS.workflow(name="compile", max_recovery_attempts=MAX_RECOVERIES)
+        async def compile_checks(task_id: str, attempt: int) -> Json:
+            with controlled():
+                return await self._run_compile(task_id, attempt)
+
         @DBOS.workflow(name="notify", max_recovery_attempts=MAX_RECOVERIES)
         async def notify_once(task_id: str, chain: str, attempt: int, began_at: float) -> None:
             with controlled():
@@ -86,7 +97,8 @@ class Engine:
             with controlled():
                 await self._run_watch(task_id, attempt, look)
 
-        self._deliver, self._notify, self._watch_site = deliver, notify_once, watch
+        self._deliver, self._compile = deliver, compile_checks
+        self._notify, self._watch_site = notify_once, watch
         DBOS.launch()  # on this loop, which it adopts for the workflows: their HTTP clients belong to it
         for queue, running in ((TASKS, self._worker_tasks), (NOTIFICATIONS, 4 * self._worker_tasks)):
             await DBOS.register_queue_async(
@@ -144,7 +156,7 @@ class Engine:
         """From the queue to a publication. Ends in the state done or failed, never in between."""
         structlog.contextvars.bind_contextvars(task_id=task_id)
         try:
-            publication, done_at = await Delivery(self._parts, step).deliver(task_id, attempt)
+            publication, done_at = await Delivery(self._parts, step, self._beside).deliver(task_id, attempt)
             await self._enqueue_notification(task_id, f"{task_id}.{attempt}", 1, done_at)
             if not publication.live:
                 await self._enqueue_watch(task_id, attempt, 1)
@@ -159,6 +171,31 @@ class Engine:
         update = partial(self._parts.store.update, task_id, state="failed", stage="failed", error=sentence)
         await step("fail", partial(asyncio.to_thread, update))
         emit("task.failed", error=sentence)
+
+    # -- compile: a child of deliver --------------------------------------------------------------------------------
+
+    async def _beside(self, task_id: str, attempt: int) -> Callable[[], Awaitable[Json]]:
+        """Starts the child; what is returned waits for its result, and raises AgentError when it has none."""
+
+        async def wait() -> Json:
+            try:
+                with interruptible():
+                    return dict(await child.get_result(polling_interval_sec=POLL_S))
+            except Interrupted as interrupted:
+                if isinstance(interrupted.control, CHILD_GIVEN_UP):
+                    raise AgentError("the engine gave it up") from None
+                raise
+
+        with interruptible(), SetWorkflowID(f"compile.{task_id}.{attempt}"):
+            child = await DBOS.start_workflow_async(self._compile, task_id, attempt)
+        return wait
+
+    async def _run_compile(self, task_id: str, attempt: int) -> Json:
+        structlog.contextvars.bind_contextvars(task_id=task_id)
+        try:
+            return await Delivery(self._parts, step, self._beside).compile(task_id, attempt)
+        except Exception as error:  # noqa: BLE001 - the boundary of a child: its task goes on without it
+            return Compiled(why=f"not compiled: {type(error).__name__}: {error}").model_dump(mode="json")
 
     # -- watch: after a call back that could not say `live` -----------------------------------------------------------
 
@@ -232,6 +269,15 @@ def controlled() -> Iterator[None]:
         raise interrupted.control from None
 
 
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Around a call of the engine: what it says of its own passes every `except Exception` on the way out."""
+    try:
+        yield
+    except dbos_error.DBOSException as control:
+        raise Interrupted(control) from control
+
+
 async def step(name: str, act: Callable[[], Awaitable[Any]]) -> Any:
     """The JSON result of `act`, run at most once to its end. Own errors come back as themselves, on a replay too."""
 
@@ -241,10 +287,8 @@ async def step(name: str, act: Callable[[], Awaitable[Any]]) -> Any:
         except AgentError as error:
             return {"error": type(error).__name__, "args": list(error.args)}
 
-    try:
+    with interruptible():
         outcome = await DBOS.run_step_async({"name": name}, guarded)
-    except dbos_error.DBOSException as control:
-        raise Interrupted(control) from control
     if "error" in outcome:
         raise getattr(errors, outcome["error"], AgentError)(*outcome["args"])
     return outcome["value"]

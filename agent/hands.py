@@ -1,24 +1,28 @@
 """The loop's hands, made durable: what was bought, done or found once is not bought, done or found again."""
 
 import asyncio
-import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
-from agent.errors import LimitReached, Permanent, Transient
-from agent.events import emit
-from agent.llm.choice import NO_MODEL
-from agent.llm.model import Escalation, Model
+from agent.assessor import Assessor
+from agent.buyer import Buyer, Order
+from agent.llm.model import Escalation
 from agent.loop import Version
 from agent.publish.publisher import Step
-from agent.records import Json, Reply, Review, Task, ToolCall, ToolResult
+from agent.records import Json, Reply, Review, Task, ToolCall, ToolResult, Usage
+from agent.review.judge import Judged, applied, questions
+from agent.review.probes import Compiled
 from agent.review.report import report
 from agent.store import Store
 from agent.tools.toolbox import Batch
 from agent.workshop import Job, Workshop
-from agent.workspace import Workspace, sha256
+from agent.workspace import Workspace
+
+MAX_JUDGINGS = 2  # workspaces of one run that a judge is shown
+
+Compiling = Callable[[], Awaitable[Compiled]]  # waits for what compiles the checks beside the loop
 
 
 @dataclass
@@ -28,45 +32,44 @@ class DurableHands:
     step: Step
     store: Store
     workshop: Workshop
-    model: Model | None
-    clock: Callable[[], float]
+    buyer: Buyer
+    assessor: Assessor
     task: Task
     job: Job
     attempt: int
+    compiling: Compiling | None = None  # None: there is nothing to wait for, or not any more
+    compiled: Compiled = field(default_factory=Compiled)
     best: Version | None = None  # of those that were reviewed
+    spent: Usage = field(default_factory=Usage)  # beside the turns: for probes and judges
+    asked: bool = False
+    judged: dict[str, Judged] = field(default_factory=dict)  # by digest of the workspace
 
     async def ask(self, messages: Sequence[Json], escalation: Escalation) -> Reply:
-        key = await self.step("model_call", partial(self._buy, messages, escalation))
-        return Reply.model_validate(await asyncio.to_thread(self.store.answer, key))
+        self.asked = True
+        until, schemas = self.workshop.build_by(self.task), self.workshop.schemas
+        order = Order(
+            self.task.id, self.attempt, len(messages), "build", messages, until, tools=schemas, escalation=escalation
+        )
 
-    async def _buy(self, messages: Sequence[Json], escalation: Escalation) -> str:
-        """The answer's key. It is stored first thing: a crash before this step's end does not buy it twice."""
-        store, model = self.store, self.model
-        key = sha256(json.dumps([self.task.id, self.attempt, len(messages)]).encode())
-        if await asyncio.to_thread(store.answer, key):
-            return key
-        left_s = self.workshop.build_by(self.task) - self.clock()
-        if left_s <= 0:
-            raise LimitReached("deadline")
-        if model is None:
-            raise Permanent(NO_MODEL)
-        try:
-            schemas = self.workshop.schemas
-            reply = await model.complete(messages, schemas, timeout_s=left_s, escalation=escalation)
-        except Transient as fault:
-            if self.clock() >= self.workshop.build_by(self.task) - 1:
-                raise LimitReached("deadline", str(fault)) from None
-            raise
-        await asyncio.to_thread(store.put_answer, key, reply.model_dump(mode="json"))
-        await asyncio.to_thread(store.add_usage, self.task.id, reply.usage)
-        emit("model.reply", model=reply.model, calls=len(reply.calls), tokens=reply.usage.completion_tokens)
-        return key
+        async def buy() -> str:
+            await self.buyer.buy(order)
+            return order.key
+
+        return Reply.model_validate(await asyncio.to_thread(self.store.answer, await self.step("model_call", buy)))
+
+    async def compile(self) -> None:
+        """Waits for the probes, once; whatever became of them, the review goes on."""
+        compiling, self.compiling = self.compiling, None
+        if compiling:
+            found = await compiling()
+            self.compiled = found.model_copy(update={"probes": (*self.compiled.probes, *found.probes)})
+            self.spent += found.usage
 
     async def act(self, workspace: Workspace, calls: Sequence[ToolCall], misses: Mapping[str, int]) -> Batch:
         store, workshop = self.store, self.workshop
 
         async def run() -> Json:
-            batch = await workshop.act(self.task, self.job, workspace, calls, misses)
+            batch = await workshop.act(self.task, self.job, workspace, calls, misses, self.compiled)
             changed = {p: data for p, data in batch.workspace.items() if workspace.get(p) != data}
             await asyncio.to_thread(store.put_blobs, changed.values())
             names = [call.name for call in calls]
@@ -83,10 +86,12 @@ class DurableHands:
 
     async def review(self, workspace: Workspace) -> Review:
         store, workshop = self.store, self.workshop
+        if self.asked:
+            await self.compile()
 
         async def run() -> Json:
             attachments = await asyncio.to_thread(workshop.attachments, self.job)
-            review = await workshop.review(self.task, self.job, attachments, workspace)
+            review = await workshop.review(self.task, self.job, attachments, workspace, self.compiled)
             if self._is_best(Version(workspace, review)):
                 await asyncio.to_thread(store.update, self.task.id, findings=review.findings)
             counts = dict(Counter(str(finding.verdict) for finding in review.findings))
@@ -97,6 +102,28 @@ class DurableHands:
         if self._is_best(version):
             self.best = version
         return version.review
+
+    async def judge(self, workspace: Workspace, review: Review) -> Review:
+        """Bought for MAX_JUDGINGS workspaces of a run; the same workspace gets the same verdicts."""
+        asked, digest = questions(self.task.checks, review, self.compiled), workspace.digest
+        if not asked or (digest not in self.judged and len(self.judged) >= MAX_JUDGINGS):
+            return review
+
+        async def run() -> Json:
+            until = self.workshop.build_by(self.task)
+            found = await self.assessor.judge(self.task, self.attempt, self.buyer, workspace, asked, until=until)
+            if self.best and self.best.workspace == workspace:
+                update = partial(self.store.update, findings=applied(review, found.opinions).findings)
+                await asyncio.to_thread(update, self.task.id)
+            return found.model_dump(mode="json")
+
+        if digest not in self.judged:
+            self.judged[digest] = Judged.model_validate(await self.step("judge", run))
+            self.spent += self.judged[digest].usage
+        judged = Version(workspace, applied(review, self.judged[digest].opinions))
+        if self.best and self.best.workspace == workspace:
+            self.best = judged
+        return judged.review
 
     def _is_best(self, version: Version) -> bool:
         return self.best is None or version.score >= self.best.score

@@ -16,7 +16,7 @@ from agent.records import Finding, Json, Reply, Review, StoppedBy, ToolCall, Usa
 from agent.tools.toolbox import Batch
 from agent.workspace import Workspace
 
-STALLS_UNTIL_HINT = 2  # turns in a row that left as many failures as before
+STALLS_UNTIL_HINT = 2  # turns in a row that left as many failures as before; where all are guesses, the loop ends
 STALLS_UNTIL_STOP = 5  # the two turns before it are asked for with more reasoning, then of the next model
 SILENCES_UNTIL_STOP = 3  # answers in a row without a tool call
 MAX_CONVERSATION_CHARS = 160_000  # beyond it what earlier tool calls answered is left out, once
@@ -33,6 +33,13 @@ class Hands(Protocol):
 
     def review(self, workspace: Workspace) -> Awaitable[Review]: ...
 
+    def judge(self, workspace: Workspace, review: Review) -> Awaitable[Review]:
+        """With a judge's word on what nothing else decides, where there is such a thing."""
+
+    @property
+    def spent(self) -> Usage:
+        """What reviews took of models so far."""
+
     def report(self, review: Review, previous: Review | None) -> str:
         """What the model reads about a review; `previous` is None where there was no site before."""
 
@@ -48,11 +55,14 @@ class Limits:
     tokens: int
     usd: float | None = None
 
-    def check(self, progress: "Progress") -> None:
+    def check(self, progress: "Progress", spent: Usage) -> None:
         """Raises LimitReached before anything beyond a limit is spent."""
-        spent = progress.usage
         if progress.turns >= self.turns:
             raise LimitReached("turns")
+        self.check_spending(spent)
+
+    def check_spending(self, spent: Usage) -> None:
+        """Raises LimitReached: tokens or usd."""
         if spent.prompt_tokens + spent.completion_tokens >= self.tokens:
             raise LimitReached("tokens")
         if self.usd is not None and (spent.cost_usd or 0.0) >= self.usd:
@@ -107,16 +117,24 @@ async def build(start: Workspace, prompt: Sequence[Json], hands: Hands, limits: 
 
 
 async def go_on(progress: Progress, hands: Hands, limits: Limits) -> Progress:
-    """The best workspace reached from here. Each request begins with the one before it (see `said`)."""
+    """The best workspace reached from here, judged also where it fell short."""
+    progress = await turns(progress, hands, limits)
+    if progress.stopped_by in ("stalled", "turns", "silent") and progress.best.is_site:
+        return replace(progress, best=await judged(progress.best, progress, hands, limits))
+    return progress
+
+
+async def turns(progress: Progress, hands: Hands, limits: Limits) -> Progress:
+    """Until something stops it. Each request begins with the one before it (see `said`)."""
     while progress.stopped_by is None:
         try:
-            limits.check(progress)
+            limits.check(progress, progress.usage + hands.spent)
             reply = await hands.ask(progress.messages, escalation(progress))
         except LimitReached as limit:
             return replace(progress, stopped_by=str(limit), error=limit.reason)  # type: ignore[arg-type]
         except ModelError as error:
             return replace(progress, stopped_by="model", error=str(error))
-        progress, answers = await turn(counted(progress, reply), reply, hands)
+        progress, answers = await turn(counted(progress, reply), reply, hands, limits)
         progress = said(progress, [reply.message, *answers])
     return progress
 
@@ -148,7 +166,7 @@ def objected(progress: Progress, finding: Finding, note: str) -> Progress:
     )
 
 
-async def turn(progress: Progress, reply: Reply, hands: Hands) -> tuple[Progress, list[Json]]:
+async def turn(progress: Progress, reply: Reply, hands: Hands, limits: Limits) -> tuple[Progress, list[Json]]:
     """What one reply leads to: its tool calls are run, a change is reviewed, everything is answered."""
     if not reply.calls:
         return silent(progress), [{"role": "user", "content": hands.words("silent")}]
@@ -160,6 +178,8 @@ async def turn(progress: Progress, reply: Reply, hands: Hands) -> tuple[Progress
         progress = stalled(progress)
     else:
         version = Version(batch.workspace, await hands.review(batch.workspace))
+        if version.review.passed:
+            version = await judged(version, progress, hands, limits)
         notes.append(hands.report(version.review, progress.latest.review if progress.latest.is_site else None))
         progress = reviewed(progress, version)
     if progress.stalls == STALLS_UNTIL_HINT:
@@ -167,6 +187,15 @@ async def turn(progress: Progress, reply: Reply, hands: Hands) -> tuple[Progress
     # In the last tool answer rather than a message of its own: some providers refuse a user message after tool answers.
     answers[-1]["content"] = "\n\n".join([answers[-1]["content"], *notes])
     return progress, answers
+
+
+async def judged(version: Version, progress: Progress, hands: Hands, limits: Limits) -> Version:
+    """A judge is asked for what is left, as long as there is something to spend: it may find a failure yet."""
+    try:
+        limits.check_spending(progress.usage + hands.spent)
+    except LimitReached:
+        return version
+    return replace(version, review=await hands.judge(version.workspace, version.review))
 
 
 def escalation(progress: Progress) -> Escalation:
@@ -202,7 +231,9 @@ def reviewed(progress: Progress, version: Version) -> Progress:
         return replace(progress, stalls=0)
     if only_earlier_checks_fail(review):
         return replace(progress, stopped_by="stalled")
-    return stalled(progress)
+    progress = stalled(progress)
+    hopeless = progress.stalls >= STALLS_UNTIL_HINT and all(finding.guess for finding in review.failures)
+    return replace(progress, stopped_by="stalled") if hopeless else progress
 
 
 def only_earlier_checks_fail(review: Review) -> bool:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Json = dict[str, Any]
 Verdict = Literal["pass", "fail", "unknown"]
+Stage = Literal["build", "compile", "judge"]  # what a model is asked for: the site, probes of checks, verdicts
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 FINAL_STATES: frozenset[State] = frozenset({"done", "failed", "cancelled"})
 
@@ -76,14 +77,18 @@ class Usage(Record):
     cached_tokens: int = 0
     cost_usd: float | None = 0.0
     by_model: dict[str, "Usage"] = Field(default_factory=dict)
+    by_stage: dict[str, "Usage"] = Field(default_factory=dict)
 
     def of(self, model: str) -> "Usage":
         """The same, put down to one model."""
         return self.model_copy(update={"by_model": {model: self}})
 
+    def during(self, stage: Stage) -> "Usage":
+        """The same, put down to one stage."""
+        return self.model_copy(update={"by_stage": {stage: self.model_copy(update={"by_model": {}})}})
+
     def __add__(self, other: "Usage") -> "Usage":
         known = self.cost_usd is not None and other.cost_usd is not None
-        models = self.by_model | other.by_model
         return Usage(
             model_calls=self.model_calls + other.model_calls,
             failed_calls=self.failed_calls + other.failed_calls,
@@ -91,11 +96,16 @@ class Usage(Record):
             completion_tokens=self.completion_tokens + other.completion_tokens,
             cached_tokens=self.cached_tokens + other.cached_tokens,
             cost_usd=(self.cost_usd or 0.0) + (other.cost_usd or 0.0) if known else None,
-            by_model={m: self.by_model.get(m, NOTHING) + other.by_model.get(m, NOTHING) for m in models},
+            by_model=_added(self.by_model, other.by_model),
+            by_stage=_added(self.by_stage, other.by_stage),
         )
 
 
 NOTHING = Usage()
+
+
+def _added(one: dict[str, Usage], other: dict[str, Usage]) -> dict[str, Usage]:
+    return {name: one.get(name, NOTHING) + other.get(name, NOTHING) for name in one | other}
 
 
 class ToolCall(Record):
@@ -133,6 +143,7 @@ class Finding(Record):
     text: str
     verdict: Verdict
     evidence: str  # what was observed; for a failure also what would mend it
+    guess: bool = False  # by a probe or a judge: a model's reading of the check, not the evaluator's own words
 
 
 class Review(Record):

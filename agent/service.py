@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 from starlette.types import ASGIApp
 
 from agent import events, intake, net
+from agent.assessor import Assessor
 from agent.delivery import Parts
 from agent.engine import Engine
 from agent.errors import BadRequest, ConfigError
@@ -173,6 +174,7 @@ def assemble(
         repositories=repositories,
         publisher=publisher,
         workshop=workshop,
+        assessor=Assessor(store, review, prompts_dir=settings.prompts_dir),
         model=open_model(settings),
         http=clients.evaluators,
         limits=Limits(settings.task_max_turns, settings.task_max_tokens, settings.task_max_usd),

@@ -53,6 +53,7 @@ class UsagePart(_Part):
     cost_usd: float | None = None
     failed_calls: int = 0
     by_model: dict[str, "UsagePart"] = {}
+    by_stage: dict[str, "UsagePart"] = {}
     seconds: dict[str, float] = {}
 
 
@@ -176,8 +177,9 @@ def _named_facts(status: Status, now: float) -> Iterator[tuple[str, str | Text]]
         yield "commit", f"{status.publication.commit_sha} ({'live' if status.publication.live else 'not seen live'})"
     yield "call back", _notification(status.notification)
     yield "usage", _consumption(status.usage) + ", " + _cost(status.usage.cost_usd)
-    for model, spent in status.usage.by_model.items():
-        yield "", f"{model}: {_consumption(spent)}, {_cost(spent.cost_usd)}"
+    stages = status.usage.by_stage if len(status.usage.by_stage) > 1 else {}
+    for name, spent in (*status.usage.by_model.items(), *stages.items()):
+        yield "", f"{name}: {_consumption(spent)}, {_cost(spent.cost_usd)}"
     if status.usage.failed_calls:
         yield "failed calls", f"{status.usage.failed_calls}, retried or passed on"
     yield "stages", _stages(status)

@@ -6,7 +6,7 @@ SQLite or PostgreSQL, the same statements. Methods block for milliseconds: call 
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -55,6 +55,13 @@ answers = sa.Table(
     metadata,
     sa.Column("request", sa.String, primary_key=True),  # hash of task, run and request
     sa.Column("reply", sa.Text, nullable=False),
+)
+probes = sa.Table(
+    "probes",
+    metadata,
+    sa.Column("repo", sa.String, primary_key=True),  # of all rounds of a site
+    sa.Column("check", sa.String, primary_key=True),  # hash of round and text
+    sa.Column("probe", sa.Text, nullable=False),
 )
 events = sa.Table(
     "events",
@@ -320,6 +327,19 @@ class Store:
         with self._engine.begin() as db:
             row = {"request": request, "reply": json.dumps(reply)}
             db.execute(self._insert(answers).values(row).on_conflict_do_nothing())
+
+    def probes(self, repo: str) -> dict[str, Json]:
+        """Check → the probe that it was compiled into, of all rounds of a site."""
+        with self._engine.connect() as db:
+            rows = db.execute(sa.select(probes).where(probes.c.repo == repo)).all()
+        return {row.check: dict(json.loads(row.probe)) for row in rows}
+
+    def put_probes(self, repo: str, compiled: Mapping[str, Json]) -> None:
+        """The first probe of a check stays: what a round was reviewed by does not change."""
+        rows = [{"repo": repo, "check": check, "probe": json.dumps(probe)} for check, probe in compiled.items()]
+        with self._engine.begin() as db:
+            for row in rows:
+                db.execute(self._insert(probes).values(row).on_conflict_do_nothing())
 
     def add_event(self, task_id: str, name: str, data: Json) -> None:
         with self._engine.begin() as db:

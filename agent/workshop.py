@@ -7,15 +7,16 @@ from pathlib import Path
 
 import httpx
 
-from agent import net
+from agent import assessor, net
 from agent.errors import ToolError
 from agent.loop import Progress
 from agent.previews import preview
 from agent.prompts import TEMPLATES, Prompts
 from agent.publish.git import Repositories
 from agent.publish.publisher import Site
-from agent.records import Build, Check, Json, Record, Review, Task, ToolCall
+from agent.records import Build, Check, Finding, Json, Record, Review, Task, ToolCall
 from agent.review.live import LiveReview
+from agent.review.probes import Compiled, Probe, needed
 from agent.review.report import report
 from agent.review.repository import workflows_allowed
 from agent.review.syntax import broken
@@ -53,6 +54,8 @@ class Job(Record):
     prompt: str  # blob: the first messages as JSON
     prompts_sha256: str  # of the prompt files
     words: dict[str, str]
+    probes: tuple[Probe, ...] = ()  # of checks that were compiled before
+    compile: bool = False  # other checks need one
 
 
 class Workshop:
@@ -98,6 +101,7 @@ class Workshop:
         prompts = Prompts(self._prompts_dir)
         _messages(prompts, rounds, site, {"index.html": b"a"}, {"b.txt": b"b"})
         _words(prompts)
+        assessor.rehearse(prompts, REHEARSED.checks)
 
     # -- before the loop ---------------------------------------------------------------------------------------------
 
@@ -114,6 +118,7 @@ class Workshop:
         prompts = Prompts(self._prompts_dir)
         prompt = json.dumps(_messages(prompts, rounds, site, old, attachments)).encode()
         self._store.put_blobs([prompt, *start.values(), *attachments.values()])
+        probes = assessor.known(self._store, task)
         return Job(
             files=start.manifest,
             attachments={name: sha256(data) for name, data in attachments.items()},
@@ -121,6 +126,8 @@ class Workshop:
             prompt=sha256(prompt),
             prompts_sha256=prompts.sha256,
             words=_words(prompts),
+            probes=probes,
+            compile=bool(needed(task.checks, {probe.check for probe in probes})),
         )
 
     def _attachments(self, rounds: Sequence[Task], site: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -146,13 +153,19 @@ class Workshop:
         return {name: blobs[digest] for name, digest in job.attachments.items()}
 
     async def act(
-        self, task: Task, job: Job, workspace: Workspace, calls: Sequence[ToolCall], misses: Mapping[str, int]
+        self,
+        task: Task,
+        job: Job,
+        workspace: Workspace,
+        calls: Sequence[ToolCall],
+        misses: Mapping[str, int],
+        compiled: Compiled,
     ) -> Batch:
         """Runs one turn's tool calls."""
         attachments = await asyncio.to_thread(self.attachments, job)
 
         async def review_now(workspace: Workspace) -> Review:
-            return await self.review(task, job, attachments, workspace)
+            return await self.review(task, job, attachments, workspace, compiled)
 
         desk = Desk(
             task=task,
@@ -179,15 +192,23 @@ class Workshop:
 
         return fetch if hosts else None
 
-    async def review(self, task: Task, job: Job, attachments: Mapping[str, bytes], workspace: Workspace) -> Review:
+    async def review(
+        self, task: Task, job: Job, attachments: Mapping[str, bytes], workspace: Workspace, compiled: Compiled
+    ) -> Review:
         """The site as the round before left it was not made for these checks: it is not waited for."""
         patient = workspace.manifest != job.files
-        return await self._review.review(task, workspace, attachments, patient=patient)
+        return await self._review.review(task, workspace, attachments, compiled=compiled, patient=patient)
 
     # -- after the loop ----------------------------------------------------------------------------------------------
 
     async def finish(
-        self, task: Task, job: Job, site: Site, progress: Progress, refused: Collection[str] = ()
+        self,
+        task: Task,
+        job: Job,
+        site: Site,
+        progress: Progress,
+        compiled: Compiled,
+        refused: Collection[str] = (),
     ) -> tuple[Workspace, Build]:
         """The best workspace, completed by code and without refused files, and what is known about it."""
         attachments = await asyncio.to_thread(self.attachments, job)
@@ -202,20 +223,28 @@ class Workshop:
             refused=refused,
         )
         best = progress.best
-        screenshots = await self._review.screenshots(task, whole)
-        await asyncio.to_thread(self._store.put_blobs, screenshots.values())
+        portrait = await self._review.portrait(task, whole)
+        await asyncio.to_thread(self._store.put_blobs, portrait.screenshots.values())
+        unchanged = whole == best.workspace
+        review = best.review if unchanged else await self.review(task, job, attachments, whole, compiled)
         build = Build(
             files=whole.manifest,
-            review=best.review if whole == best.workspace else await self.review(task, job, attachments, whole),
+            review=_with_advice(review, portrait.accessibility),
             usage=progress.usage,
             turns=progress.turns,
             stopped_by=progress.stopped_by or "passed",
             error=progress.error,
             models=progress.models,
             prompts_sha256=job.prompts_sha256,
-            screenshots={name: sha256(shot) for name, shot in screenshots.items()},
+            screenshots={name: sha256(shot) for name, shot in portrait.screenshots.items()},
         )
         return whole, build
+
+
+def _with_advice(review: Review, advice: Finding | None) -> Review:
+    """The published page's own, in the place of an earlier look."""
+    others = tuple(f for f in review.findings if not advice or (f.id, f.origin) != (advice.id, advice.origin))
+    return review.model_copy(update={"findings": (*others, *filter(None, [advice]))})
 
 
 def _seconds(task: Task) -> float:

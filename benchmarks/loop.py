@@ -17,7 +17,7 @@ from agent.llm.gateway import Gateway
 from agent.llm.model import Escalation
 from agent.llm.providers import ModelChoice
 from agent.loop import Limits
-from agent.records import Finding, Json, Reply, Review, ToolCall, ToolResult
+from agent.records import Finding, Json, Reply, Review, ToolCall, ToolResult, Usage
 from agent.tools.toolbox import Batch
 
 ASYNC = True
@@ -32,6 +32,8 @@ def build() -> None:
 
 class Hands:
     """The harness's three tools in memory; its second check is the one that passes."""
+
+    spent = Usage()
 
     def __init__(self, turns: int) -> None:
         self._tools = Workspace()
@@ -54,6 +56,9 @@ class Hands:
         self._reviews += 1
         fault = {"origin": "check", "text": "#total-sales", "verdict": "fail", "evidence": "expected 1234.56"}
         return Review(findings=tuple(Finding.model_validate({"id": str(n), **fault}) for n in range(left)))
+
+    async def judge(self, held: workspace.Workspace, review: Review) -> Review:
+        return review
 
     def report(self, review: Review, previous: Review | None) -> str:
         return f"{len(review.failures)} fail"

@@ -209,6 +209,7 @@ def test_the_record_of_a_finished_task_has_the_fields_of_the_contract_in_their_o
             "cost_usd": 0.0125,
             "failed_calls": 0,
             "by_model": {},
+            "by_stage": {},
             "seconds": {"queued": 0.0, "build": 0.0},
         },
         "browser": "sandbox, network namespace",

@@ -16,6 +16,7 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
+from agent.review.browser import NoBrowser, find
 from agent.settings import Settings
 from agent.testing.github import FakeGitHub
 from tests.harness import (
@@ -296,3 +297,35 @@ def test_a_second_process_is_refused_and_the_first_ones_tasks_are_not_touched(
         assert door.record(task_id)["stage"] == "build", "the first one was still at work"
         assert door.finish(task_id)["state"] == "done"
     assert bought(tmp_path / "log") == 1
+
+
+def with_probe(folder: Path) -> str:
+    """The LLM_MODEL that answers with a good site, and with a probe for check 3 when it is asked for probes."""
+    probe = {"check": "3", "kind": "js", "expression": "document.querySelector('#total').textContent === '42'"}
+    site = {"calls": [{"name": name, "arguments": arguments} for name, arguments in good_site()]}
+    conversations = [
+        {"when": "into one probe", "replies": [{"text": json.dumps({"probes": [probe]})}]},
+        {"when": "Harbour", "replies": [site]},
+    ]
+    (folder / "probing.json").write_text(json.dumps({"conversations": conversations}))
+    return f"replay/{folder / 'probing.json'}"
+
+
+def test_probes_that_were_bought_are_not_bought_again(tmp_path: Path, grader: Evaluator) -> None:
+    try:
+        find("auto")
+    except NoBrowser as error:
+        if "REQUIRE_BROWSER" in os.environ:
+            pytest.fail(str(error))
+        pytest.skip(str(error))
+    data_dir, log = tmp_path / "data", tmp_path / "log"
+    with process(settings(data_dir, llm_model=with_probe(tmp_path), browser="auto"), log) as service:
+        body = task(grader.url)
+        body["checks"].append("Tells how many ferries left")
+        task_id = service.start().send_task(body)["id"]
+        await_steps(data_dir, compile=1)
+        service.kill()  # the child workflow has ended; its parent is in the first turn or the review after it
+        record = service.start().finish(task_id)
+    calls = {stage: spent["model_calls"] for stage, spent in record["usage"]["by_stage"].items()}
+    assert (record["stopped_by"], calls, bought(log)) == ("passed", {"build": 1, "compile": 1}, 2)
+    assert record["checks"][2]["verdict"] == "pass"

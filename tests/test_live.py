@@ -2,96 +2,30 @@
 """Pages in a real Chromium: what is broken is found with evidence, what is good is left alone, what is hostile is contained."""
 
 import asyncio
-import os
 import socket
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import httpx
 import pytest
 
 from agent.net import Resource
-from agent.records import Attachment, Check, Finding, Review, Task
-from agent.review.browser import Browser, NoBrowser
-from agent.review.live import LiveReview
+from agent.records import Review
+from agent.review.browser import Browser
+from agent.review.live import LiveReview, Portrait
 from agent.review.report import report
 from agent.review.sources import Recorded
 from agent.workspace import Workspace
-from tests.pages import BASE, BRIEF, CHECKS, CSV, INTERNET, MUTATIONS, PAGE
-
-
-def task(*checks: tuple[str, str], brief: str = BRIEF) -> Task:
-    return Task(
-        id="5a" * 16,
-        email="a@b",
-        task="t",
-        round=1,
-        round_received=1,
-        nonce="n",
-        brief=brief,
-        checks=tuple(Check(id=str(n), kind=kind, text=text, round=1) for n, (kind, text) in enumerate(checks, 1)),
-        attachments=(Attachment(name="ferries.csv", sha256="0" * 64, size_bytes=len(CSV), media_type="text/csv"),),
-        skipped=(),
-        evaluation_url="https://evaluator.example/",
-        repo="ferries-abc123",
-        previous_id=None,
-        received_at=0,
-        deadline_at=600,
-    )
-
-
-class Reviewer:
-    """One browser for all tests of this file, on a loop of its own."""
-
-    def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
-        threading.Thread(target=self.loop.run_forever, daemon=True).start()
-        self.browser = Browser(tabs_at_once=10)
-
-    def do(self, action: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(action, self.loop).result(120)
-
-    def review(self, asked: Task, page: str, *, time_s: float = 60, **files: bytes) -> Review:
-        return self.do(self.reviewing(asked, page, time_s=time_s, **files))  # type: ignore[no-any-return]
-
-    async def reviewing(self, asked: Task, page: str, *, time_s: float = 60, **files: bytes) -> Review:
-        live = LiveReview(self.browser, Recorded(INTERNET), time_s=time_s)
-        site = {name.replace("__", "."): data for name, data in files.items()}
-        workspace = Workspace().put({"index.html": page.encode(), "ferries.csv": CSV} | site)
-        return await live.review(asked, workspace, {"ferries.csv": CSV})
+from tests.pages import BASE, CHECKS, MUTATIONS, PAGE
+from tests.reviewer import Reviewer, failing, finding, html, reviewing_browser, task
 
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Reviewer]:
-    reviewer = Reviewer()
-    try:
-        reviewer.do(reviewer.browser.start())
-    except NoBrowser as error:
-        if "REQUIRE_BROWSER" in os.environ:
-            pytest.fail(str(error))
-        pytest.skip(str(error))
-    yield reviewer
-    reviewer.do(reviewer.browser.aclose())
-    reviewer.loop.call_soon_threadsafe(reviewer.loop.stop)
-
-
-RAN = ("errors", "requests", "images", "links", "empty", "buttons", "computed", "parameter")
-
-
-def failing(found: Review) -> dict[str, str]:
-    """What the browser failed; README and licence are no part of these pages."""
-    return {f.id: f.evidence for f in found.failures if f.origin != "rule" or f.id in RAN}
-
-
-def finding(found: Review, name: str) -> Finding:
-    return next(f for f in found.findings if f.id == name)
-
-
-def html(body: str, head: str = "") -> str:
-    return f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Page</title>{head}</head><body><main>{body}</main></body></html>'
+    with reviewing_browser() as reviewer:
+        yield reviewer
 
 
 def test_a_good_page_passes_every_check_and_no_rule_cries(chromium: Reviewer) -> None:
@@ -373,16 +307,19 @@ def test_without_a_browser_the_page_is_read_and_the_record_says_so(choice: str, 
     assert [f.verdict for f in found.findings if f.origin == "check"] == ["pass", "unknown"]
     assert "nothing was run" in found.browser
     assert words in found.browser
-    assert asyncio.run(live.screenshots(asked, workspace)) == {}
+    assert asyncio.run(live.portrait(asked, workspace)) == Portrait({})
 
 
-def test_people_get_a_picture_of_both_widths(chromium: Reviewer) -> None:
+def test_people_get_a_picture_of_both_widths_and_what_axe_advises(chromium: Reviewer) -> None:
     live = LiveReview(chromium.browser, Recorded({}))
-    shots = chromium.do(
-        live.screenshots(task(brief="A page"), Workspace().put({"index.html": html("<p>Hi</p>").encode()}))
+    page = Workspace().put(
+        {"index.html": html("<p>Hi</p><img src='data:image/gif;base64,R0lGODlhAQABAAAAACw='>").encode()}
     )
-    widths = {name: int.from_bytes(png[16:20], "big") for name, png in shots.items()}
+    portrait = chromium.do(live.portrait(task(brief="A page"), page))
+    widths = {name: int.from_bytes(png[16:20], "big") for name, png in portrait.screenshots.items()}
     assert widths == {"desktop.png": 1280, "phone.png": 390}
+    assert portrait.accessibility.verdict == "unknown", "advice is no failure"
+    assert "`img`" in portrait.accessibility.evidence
 
 
 def test_the_internet_of_a_test_knows_what_it_was_given() -> None:

@@ -18,7 +18,7 @@ from agent.loop import (
     go_on,
     objected,
 )
-from agent.records import Finding, Json, Reply, Review, ToolCall, ToolResult, Usage
+from agent.records import Finding, Json, Reply, Review, ToolCall, ToolResult, Usage, Verdict
 from agent.tools.toolbox import Batch
 from agent.workspace import Workspace
 
@@ -42,6 +42,10 @@ class Script:
     origin: str = "check"
     requests: list[list[Json]] = field(default_factory=list)
     escalations: list[Escalation] = field(default_factory=list)
+    spent: Usage = field(default_factory=Usage)
+    guess: bool = False
+    verdicts: list[Verdict] = field(default_factory=list)  # of a judge, one a time it is asked
+    judged: list[str] = field(default_factory=list)  # the pages it was asked about
 
     async def ask(self, messages: Sequence[Json], escalation: Escalation) -> Reply:
         self.requests.append(list(messages))
@@ -60,11 +64,27 @@ class Script:
         page = workspace.text("index.html") if workspace else "x"
         failing = [
             Finding.model_validate(
-                {"id": str(n), "origin": self.origin, "text": "t", "verdict": "fail", "evidence": "e"}
+                {
+                    "id": str(n),
+                    "origin": self.origin,
+                    "text": "t",
+                    "verdict": "fail",
+                    "evidence": "e",
+                    "guess": self.guess,
+                }
             )
             for n in range(page.count("x"))
         ]
         return Review(findings=tuple(failing))
+
+    async def judge(self, workspace: Workspace, review: Review) -> Review:
+        self.judged.append(workspace.text("index.html"))
+        if not self.verdicts:
+            return review
+        self.spent += Usage(model_calls=1, prompt_tokens=10, cost_usd=0.0).during("judge")
+        verdict = self.verdicts.pop(0)
+        opinion = Finding(id="j", origin="check", text="t", verdict=verdict, evidence="e", guess=True)
+        return Review(findings=(*review.findings, opinion))
 
     def report(self, review: Review, previous: Review | None) -> str:
         return f"{len(review.failures)} fail, before {len(previous.failures) if previous else None}"
@@ -216,3 +236,31 @@ def test_an_objection_is_answered_within_the_limits_of_the_task() -> None:
     script = Script([says("good")])
     _, after = asyncio.run(objected_to(script, Limits(turns=1, tokens=1_000)))
     assert (after.stopped_by, len(script.requests)) == ("turns", 1)
+
+
+def test_a_judge_is_asked_when_nothing_fails_and_may_send_the_model_back() -> None:
+    script = Script([says("x"), says("good"), says("better")], verdicts=["fail", "pass"])
+    progress = run(script)
+    assert (progress.stopped_by, progress.turns, published(progress)) == ("passed", 3, "better")
+    assert script.judged == ["good", "better"]
+    assert "1 fail" in str(script.requests[2][-1]["content"])
+
+
+def test_a_judge_is_asked_about_the_best_version_when_the_loop_gives_up() -> None:
+    script = Script([says("x"), says("xx")], verdicts=["pass"])
+    progress = run(script)
+    assert (progress.stopped_by, script.judged, published(progress)) == ("stalled", ["x"], "x")
+    assert [finding.verdict for finding in progress.best.review.findings] == ["fail", "pass"]
+
+
+def test_what_judges_cost_counts_against_the_limits() -> None:
+    script = Script([says("good", tokens=10)], verdicts=["fail"])
+    assert run(script, Limits(turns=9, tokens=20)).stopped_by == "tokens"
+    script = Script([says("good", tokens=10)], verdicts=["fail"])
+    assert run(script, Limits(turns=9, tokens=10)).stopped_by == "passed"
+    assert script.judged == [], "there was nothing left for a judge"
+
+
+def test_guesses_alone_keep_the_loop_going_until_the_hint_only() -> None:
+    progress = run(Script([says("x"), says("another x"), says("a third x")], guess=True))
+    assert (progress.stopped_by, progress.turns) == ("stalled", 3)

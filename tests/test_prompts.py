@@ -48,6 +48,14 @@ def test_system_prompt_and_tools_cost_little(tokens: tiktoken.Encoding) -> None:
     assert len(tokens.encode(fixed)) <= MAX_FIXED_TOKENS
 
 
+def test_what_compiler_and_judge_are_told_costs_little(tokens: tiktoken.Encoding) -> None:
+    prompts = Prompts(PROMPTS)
+    compiler = prompts.render("probes.md.j2", brief="", checks="")
+    judge = prompts.render("judge.md.j2", brief="", checks="", exhibits=())
+    assert len(tokens.encode(compiler)) <= 480
+    assert len(tokens.encode(judge)) <= 300
+
+
 def test_the_checks_stand_last_and_word_for_word() -> None:
     prompt = Prompts(PROMPTS).render("task.md.j2", **VARIABLES)
     last = prompt.rsplit("# Checks, verbatim\n", 1)[1]

@@ -118,6 +118,17 @@ def test_a_brief_becomes_a_live_site_and_one_call_back(
     assert "is hereby granted" in (tmp_path / "clone" / "LICENSE").read_text()
 
 
+def test_without_a_browser_no_sentence_is_compiled_and_the_record_says_why(
+    door: Door, llm: Provider, grader: Evaluator
+) -> None:
+    body = task(grader.url, checks=["The page sounds friendly", {"selector": "#total"}])
+    record = door.finish(door.send_task(body)["id"])
+    assert (record["stopped_by"], record["checks"][0]["verdict"]) == ("passed", "unknown")
+    assert "BROWSER=off" in record["checks"][0]["evidence"]
+    assert {stage: usage["model_calls"] for stage, usage in record["usage"]["by_stage"].items()} == {"build": 1}
+    assert len(asked(llm, body["task"])) == 1
+
+
 def test_a_resent_task_runs_once_and_is_notified_again_with_the_same_bytes(
     door: Door, llm: Provider, grader: Evaluator
 ) -> None:

@@ -50,6 +50,18 @@ def read_reply(message: Json, finish_reason: str, usage: Usage, model: str) -> R
     )
 
 
+def json_object(text: str) -> Json:
+    """The outermost JSON object of an answer in words, fences and chatter around it or not. Raises ValueError."""
+    begin, end = text.find("{"), text.rfind("}")
+    try:
+        value = encodable(json.loads(text[begin : end + 1])) if 0 <= begin < end else None
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if not isinstance(value, dict):
+        raise ValueError("the answer holds no JSON object")
+    return value
+
+
 def read_arguments(raw: object) -> tuple[Json, str]:
     """The arguments and their JSON text. Mends only what loses nothing. Raises BrokenArguments."""
     text = raw if isinstance(raw, str) else json.dumps(raw)

@@ -32,6 +32,7 @@ FLAGS = (
 )
 LAUNCH_S = 20.0
 CLOSE_S = 5.0
+STEP_S = 2.0  # until what is clicked or filled is there
 RECYCLE_AFTER = 200  # tabs: a long-lived browser grows
 MAX_REQUESTS = 300  # of one tab
 MAX_NOTES = 40  # errors, console lines and such that a tab keeps
@@ -195,6 +196,14 @@ class Tab:
         """Raises PageFault, Gone."""
         await self._do(self._page.reload(wait_until="domcontentloaded", timeout=8000), 9)
         await self._settle(5)
+
+    async def click(self, selector: str) -> None:
+        """The first that matches, as a person would. Raises PageFault, Gone."""
+        await self._do(self._page.locator(selector).first.click(timeout=STEP_S * 1000), STEP_S + 1)
+
+    async def fill(self, selector: str, value: str) -> None:
+        """Raises PageFault, Gone."""
+        await self._do(self._page.locator(selector).first.fill(value, timeout=STEP_S * 1000), STEP_S + 1)
 
     async def evaluate(self, source: str, argument: Any = None, *, timeout_s: float = 3.0) -> Any:
         """The value of the source, exactly as Playwright's users get it. Raises PageFault, Gone."""

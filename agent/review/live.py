@@ -5,23 +5,29 @@ Score order, greatest first (`Review.score`): fewest failed checks of this round
 
 import asyncio
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from agent.net import hosts_in
 from agent.records import Check, Finding, Review, Task
 from agent.review import observations
+from agent.review.accessibility import accessibility
 from agent.review.browser import DESKTOP, PHONE, Browser, Gone, NoBrowser, PageFault, Tab
 from agent.review.evidence import one_line, quote
+from agent.review.judge import exhibits
+from agent.review.probes import Compiled, FileProbe, JsProbe, JudgeProbe, Probe, needed
+from agent.review.probing import believed, read_file, run_probes
+from agent.review.prose import STATIC
 from agent.review.review import MAX_EVIDENCE_CHARS, review
-from agent.review.running import Outcome, run_checks
+from agent.review.running import HOPELESS_S, Outcome, patience, patience_s, run_checks
 from agent.review.secrets import redact
-from agent.review.site import INDEX
+from agent.review.site import INDEX, Site
 from agent.review.sources import PROBE_URL, Fetch, Sources
 from agent.workspace import Workspace
 
 MAX_REVIEW_S = 25.0  # within what every deadline keeps for publishing and the call back
-SCREENSHOTS_S = 6.0
+LOOK_S = 8.0
 FOLLOW_S = 3.0  # how long changed data may take to show
 MAX_FAULTS = 4
 SNAPSHOT_CHARS = 900
@@ -29,6 +35,9 @@ SNAPSHOT_CHARS = 900
 _PARAMETER = re.compile(r"\?(url|src|image|img|file)=", re.I)
 _PICTURES = re.compile(r"captcha|\bimages?\b|picture|photo", re.I)
 _READS = r"\b(?:fetch|load|read|pars|import|sum)\w*\b[^.\n]{{0,80}}{name}"
+
+
+NO_PROBES = Compiled()
 
 
 @dataclass(frozen=True)
@@ -39,6 +48,14 @@ class Ran:
     rules: Sequence[Finding] = ()
     snapshot: str = ""
     totals: Mapping[str, Sequence[str]] = field(default_factory=dict)  # data file → its totals that the page shows
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """The finished page for people: pictures by file name, and what axe advises."""
+
+    screenshots: Mapping[str, bytes]
+    accessibility: Finding | None = None
 
 
 class LiveReview:
@@ -60,34 +77,67 @@ class LiveReview:
         self._time_s = time_s
 
     async def review(
-        self, task: Task, workspace: Workspace, attachments: Mapping[str, bytes], *, patient: bool = True
+        self,
+        task: Task,
+        workspace: Workspace,
+        attachments: Mapping[str, bytes],
+        *,
+        compiled: Compiled = NO_PROBES,
+        patient: bool = True,
     ) -> Review:
         """Never raises for what a page does; ends within MAX_REVIEW_S. Not `patient`: no check is waited for long."""
         static = await asyncio.to_thread(review, task, workspace, attachments, secrets=self._secrets)
+        static = _explained(task, static, compiled)
         if INDEX not in workspace:
             return static.model_copy(update={"browser": f"nothing was run: there is no {INDEX}"})
+        probes = [p for f in static.findings if f.verdict == "unknown" and (p := compiled.of(f.id)) is not None]
         try:
             refuted = {finding.id for finding in static.failures if finding.origin != "rule"}
             hopeless = refuted if patient else {check.id for check in task.checks}
-            ran = await self._in_time(task, workspace, attachments, hopeless)
+            # Away from each other: what a model compiled must not disturb what an evaluator asks.
+            ran, probed = await asyncio.gather(
+                self._in_time(task, workspace, attachments, hopeless),
+                self._probed(task, workspace, attachments, probes, patient=patient),
+            )
         except NoBrowser as error:
             return static.model_copy(update={"browser": f"nothing was run: {error}"})
-        return self._joined(static, ran)
+        return self._joined(static, ran, probed)
 
-    async def screenshots(self, task: Task, workspace: Workspace) -> dict[str, bytes]:
-        """Name → PNG, for people; empty when there is nothing to see or nothing to see it with."""
+    async def believed(self, probes: Sequence[Probe]) -> tuple[Probe, ...]:
+        """Without those that would hold of an empty page: they become the judge's. Raises NoBrowser, Gone."""
+        return await believed(self._browser, probes)
+
+    async def start(self) -> None:
+        """Raises NoBrowser where no page can be run."""
+        await self._browser.start()
+
+    async def exhibits(self, task: Task, workspace: Workspace, asked: Sequence[Check]) -> list[str]:
+        """What a judge of these checks is shown, without secrets. Raises NoBrowser, Gone, PageFault."""
+        async with self._opened(task, workspace) as tab:
+            snapshot, seen = await tab.snapshot(), await tab.evaluate(observations.SEEN)
+        return [redact(shown, self._secrets) for shown in exhibits(workspace, asked, snapshot, seen["text"])]
+
+    async def portrait(self, task: Task, workspace: Workspace) -> Portrait:
+        """Empty when there is nothing to see or nothing to see it with."""
         shots: dict[str, bytes] = {}
+        advice = None
         if INDEX not in workspace:
-            return shots
-        sources = self._sources(task, workspace)
+            return Portrait(shots)
         try:
-            async with asyncio.timeout(SCREENSHOTS_S), self._browser.tab(sources.answer) as tab:
-                await tab.go(sources.base_url)
+            async with asyncio.timeout(LOOK_S), self._opened(task, workspace) as tab:
                 for name, size in (("desktop.png", DESKTOP), ("phone.png", PHONE)):
                     shots[name] = await tab.screenshot(size)
+                advice = await accessibility(tab)
         except (NoBrowser, Gone, PageFault, TimeoutError):
             pass  # what was taken is kept: evidence for people decides nothing
-        return shots
+        return Portrait(shots, advice)
+
+    @asynccontextmanager
+    async def _opened(self, task: Task, workspace: Workspace) -> AsyncIterator[Tab]:
+        sources = self._sources(task, workspace)
+        async with self._browser.tab(sources.answer) as tab:
+            await tab.go(sources.base_url)
+            yield tab
 
     async def _in_time(
         self, task: Task, workspace: Workspace, attachments: Mapping[str, bytes], hopeless: Collection[str]
@@ -110,12 +160,43 @@ class LiveReview:
         async with self._browser.tab(sources.answer) as tab:
             try:
                 await tab.go(sources.base_url)
-                outcomes = await run_checks(tab, _runnable(task), task.brief, hopeless)
+                checks = _runnable(task)
+                outcomes = await run_checks(tab, checks, patience(task.brief, checks, hopeless))
                 ran = await _observed(tab, sources, workspace, outcomes, _data(workspace, attachments))
             except PageFault as fault:
                 return _failed(task, f"the page does not come to rest: {quote(str(fault), 160)}")
         extra = [await self._computed(task, workspace, sources, ran), await self._parameter(task, workspace)]
         return Ran(ran.outcomes, (*ran.rules, *filter(None, extra)), ran.snapshot)
+
+    async def _probed(
+        self,
+        task: Task,
+        workspace: Workspace,
+        attachments: Mapping[str, bytes],
+        probes: Sequence[Probe],
+        *,
+        patient: bool,
+    ) -> dict[str, Outcome]:
+        """One outcome a probe, by the id of its check; the judge's have none here. Raises NoBrowser."""
+
+        @asynccontextmanager
+        async def visit() -> AsyncIterator[tuple[Tab, Sources]]:
+            sources = self._sources(task, workspace)
+            async with self._browser.tab(sources.answer) as tab:
+                yield tab, sources
+
+        files = [probe for probe in probes if isinstance(probe, FileProbe)]
+        found: dict[str, Outcome] = {}
+        if files:
+            site = await asyncio.to_thread(Site, task, workspace, attachments)
+            found = {probe.check: read_file(site, probe) for probe in files}
+        run = [probe for probe in probes if isinstance(probe, JsProbe)]
+        try:
+            async with asyncio.timeout(self._time_s):
+                return found | await run_probes(visit, run, _probe_patience(task, run, patient=patient))
+        except TimeoutError:
+            late = Outcome("unknown", f"it could not be probed within {self._time_s:g} s")
+            return found | {probe.check: late for probe in run}
 
     async def _computed(self, task: Task, workspace: Workspace, sources: Sources, ran: Ran) -> Finding | None:
         """Other numbers in a data file must lead to other totals in the page."""
@@ -168,13 +249,14 @@ class LiveReview:
         hosts = hosts_in(" ".join([task.brief, *(check.text for check in task.checks)]))
         return Sources(f"https://{self._owner}.github.io/{task.repo}/", workspace, hosts, self._fetch)
 
-    def _joined(self, static: Review, ran: Ran) -> Review:
+    def _joined(self, static: Review, ran: Ran, probed: Mapping[str, Outcome]) -> Review:
         """The running page has the last word, except where it could not tell."""
         findings = []
         for finding in static.findings:
-            outcome = None if finding.origin == "rule" else ran.outcomes.get(finding.id)
+            outcome = None if finding.origin == "rule" else (probed.get(finding.id) or ran.outcomes.get(finding.id))
             if outcome and (outcome.verdict != "unknown" or finding.verdict == "unknown"):
-                finding = finding.model_copy(update={"verdict": outcome.verdict, "evidence": outcome.evidence})
+                found = {"verdict": outcome.verdict, "evidence": outcome.evidence, "guess": finding.id in probed}
+                finding = finding.model_copy(update=found)
             findings.append(finding)
         cleaned = (
             f.model_copy(update={"evidence": one_line(redact(f.evidence, self._secrets), MAX_EVIDENCE_CHARS)})
@@ -182,6 +264,27 @@ class LiveReview:
         )
         snapshot = redact(ran.snapshot, self._secrets)
         return Review(findings=tuple(cleaned), browser=self._browser.status, snapshot=snapshot)
+
+
+def _explained(task: Task, static: Review, compiled: Compiled) -> Review:
+    """Of what stays open the record says why there is no probe."""
+    reasons = {check.id: compiled.why for check in needed(task.checks)}
+    reasons |= {
+        p.check: f"left to a judge: {quote(p.why)}" if isinstance(p, JudgeProbe) else "" for p in compiled.probes
+    }
+    findings = []
+    for finding in static.findings:
+        why = reasons.get(finding.id) if finding.origin != "rule" and finding.verdict == "unknown" else ""
+        findings.append(finding.model_copy(update={"evidence": f"{STATIC}; {why}"}) if why else finding)
+    return static.model_copy(update={"findings": tuple(findings)})
+
+
+def _probe_patience(task: Task, probes: Sequence[JsProbe], *, patient: bool) -> dict[str, float]:
+    """As long as the sentence allows, or the probe."""
+    if not patient:
+        return {probe.check: HOPELESS_S for probe in probes}
+    named = {check.id: patience_s(task.brief, check) for check in task.checks}
+    return {probe.check: max(probe.within_s, named[probe.check]) for probe in probes}
 
 
 def _runnable(task: Task) -> list[Check]:
@@ -212,6 +315,7 @@ async def _observed(
     snapshot = ""
     if any(outcome.verdict == "fail" for outcome in outcomes.values()):
         snapshot = (await tab.snapshot())[:SNAPSHOT_CHARS]
+        rules += filter(None, [await accessibility(tab)])
     totals = {n: observations.shown(seen, observations.totals(n, d)) for n, d in data.items()}
     return Ran(outcomes, rules, snapshot, {name: found for name, found in totals.items() if found})
 

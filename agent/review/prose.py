@@ -27,9 +27,7 @@ Rule = Callable[[Site, Match], Faults]
 
 def faults(site: Site, sentence: str) -> tuple[str, ...]:
     """What is wrong with the site by this check; nothing means that it holds. Raises Undecided."""
-    text = plain(sentence[:MAX_CHECK_CHARS]).strip()
-    found = [(rule, match) for pattern, rule in RULES for match in list(pattern.finditer(text))[:MAX_MATCHES]]
-    rest = _without(text, [match for _, match in found])
+    found, rest = _read(sentence)
     if not found or _NEGATION.search(rest):
         raise Undecided(STATIC)
     faults: list[str] = []
@@ -42,6 +40,20 @@ def faults(site: Site, sentence: str) -> tuple[str, ...]:
     if undecided and not faults:
         raise undecided
     return tuple(dict.fromkeys(faults))
+
+
+def decidable(sentence: str) -> bool:
+    """Whether rules know all that the sentence says; any other they may refute, but never confirm."""
+    found, rest = _read(sentence)
+    complete = bool(found) and not _NEGATION.search(rest) and not _FILLER.sub("", rest)
+    return complete and all(rule is not as_described for rule, _ in found)
+
+
+def _read(sentence: str) -> tuple[list[tuple[Rule, Match]], str]:
+    """The rules that listen to it, and what none of them has heard."""
+    text = plain(sentence[:MAX_CHECK_CHARS]).strip()
+    found = [(rule, match) for pattern, rule in RULES for match in list(pattern.finditer(text))[:MAX_MATCHES]]
+    return found, _without(text, [match for _, match in found])
 
 
 def _without(text: str, matches: list[Match]) -> str:

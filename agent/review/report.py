@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from agent.records import Finding, Review
+from agent.review import accessibility
 from agent.review.evidence import one_line, quote
 
 MAX_CHARS = 2_400
@@ -17,7 +18,7 @@ def report(review: Review, previous: Review | None) -> str:
     if review.passed:
         return _all_well(review)
     head = [_score(review, previous), *_trend(review, previous)]
-    page = _page(review)
+    page = [*_advice(review), *_page(review)]
     space = MAX_CHARS - len("\n".join([*head, *page]))
     return "\n".join([*head, *_fitting(_once(review.failures), space), *page])
 
@@ -66,6 +67,12 @@ def _trend(review: Review, previous: Review | None) -> list[str]:
     if review.score < previous.score:
         return ["Worse than before: the last revision broke more than it mended."]
     return []
+
+
+def _advice(review: Review) -> list[str]:
+    """What axe found, beside failures: it alone is worth no turn."""
+    found = (f for f in review.findings if f.origin == "rule" and f.id == accessibility.RULE and f.verdict == "unknown")
+    return [f"Advice, no failure, for people who cannot see or point: {one_line(f.evidence, 240)}" for f in found]
 
 
 def _page(review: Review) -> list[str]:

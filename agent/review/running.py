@@ -5,7 +5,7 @@ import json
 import math
 import re
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +26,7 @@ _ACTS = re.compile(
 )
 _STORAGE = re.compile(r"\b(?:local|session)Storage\b")
 _LOOKUP = re.compile(r"(querySelector|querySelectorAll|getElementById)\(\s*([\"'`])([^\n]{1,300}?)\2\s*\)")
-_OWN_FAULT = re.compile(r"is not a valid selector|^SyntaxError: (?!.*JSON)")
+OWN_FAULT = re.compile(r"is not a valid selector|^SyntaxError: (?!.*JSON)")
 _LOOK = """(selectors) => ({
   ids: [...document.querySelectorAll("[id]")].slice(0, 300).map((e) => e.id),
   title: document.title,
@@ -44,15 +44,12 @@ class Outcome:
     evidence: str
 
 
-async def run_checks(
-    tab: Tab, checks: Sequence[Check], brief: str, hopeless: Collection[str] = ()
-) -> dict[str, Outcome]:
+async def run_checks(tab: Tab, checks: Sequence[Check], patience: Mapping[str, float]) -> dict[str, Outcome]:
     """One outcome a check, by its id. Those that only look share their waits; those that act come after, in order.
 
-    `hopeless`: ids of those that reading has refuted; they are not waited for. Raises Gone.
+    `patience`: id → seconds until it must hold. Raises Gone.
     """
-    looking = [check for check in checks if not _ACTS.search(check.text)]
-    patience = {c.id: HOPELESS_S if c.id in hopeless else patience_s(brief, c) for c in checks}
+    looking = [check for check in checks if not acts(check.text)]
     outcomes = await asyncio.gather(*(_settled(tab, check, patience[check.id]) for check in looking))
     found = {check.id: outcome for check, outcome in zip(looking, outcomes, strict=True)}
     await asyncio.sleep(AGAIN_AFTER_S if any(o.verdict == "pass" for o in outcomes) else 0)
@@ -65,6 +62,16 @@ async def run_checks(
         if check.id not in found:
             found[check.id] = await _settled(tab, check, patience[check.id])
     return found
+
+
+def acts(source: str) -> bool:
+    """Whether it changes the page rather than looks at it."""
+    return bool(_ACTS.search(source))
+
+
+def patience(brief: str, checks: Sequence[Check], hopeless: Collection[str]) -> dict[str, float]:
+    """Id → seconds. `hopeless`: ids of those that reading has refuted; they are not waited for long."""
+    return {check.id: HOPELESS_S if check.id in hopeless else patience_s(brief, check) for check in checks}
 
 
 def patience_s(brief: str, check: Check) -> float:
@@ -98,7 +105,7 @@ async def _settled(tab: Tab, check: Check, patience: float) -> Outcome:
         if not fault and truthy(value):
             late = f", after {took_s:.1f} s only" if took_s > LATE_S else ""
             return Outcome("pass", f"gave {_shown(value)}{late}")
-        if _OWN_FAULT.search(fault):
+        if OWN_FAULT.search(fault):
             return Outcome("unknown", f"the check itself does not run: {quote(fault.splitlines()[0], 120)}")
         if took_s + POLL_S >= patience:
             return Outcome("fail", f"{_said(value, fault)} for {took_s:.0f} s; {await _nearest(tab, check)}")

@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp
 
 from agent.errors import BadRequest
-from agent.records import FINAL_STATES, Check, Finding, Json
+from agent.records import FINAL_STATES, Check, Finding, Json, Usage
 from agent.settings import Settings
 from agent.store import Event, Store, TaskView
 from agent.web.access import Operator
@@ -166,7 +166,8 @@ def describe(view: TaskView) -> Json:
             "cached_tokens": usage.cached_tokens,
             "cost_usd": usage.cost_usd,
             "failed_calls": usage.failed_calls,
-            "by_model": {model: spent.model_dump(exclude={"by_model"}) for model, spent in usage.by_model.items()},
+            "by_model": _parts(usage.by_model),
+            "by_stage": _parts(usage.by_stage),
             "seconds": view.seconds,
         },
         "browser": view.details.get("browser", ""),
@@ -174,6 +175,10 @@ def describe(view: TaskView) -> Json:
         "stopped_by": view.stopped_by,
         "error": view.error,
     }
+
+
+def _parts(usage: dict[str, Usage]) -> Json:
+    return {name: spent.model_dump(exclude={"by_model", "by_stage"}) for name, spent in usage.items()}
 
 
 def _checks(checks: tuple[Check, ...], findings: tuple[Finding, ...]) -> list[Json]:

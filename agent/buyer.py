@@ -1,0 +1,67 @@
+"""A model's answers, each bought once: it is stored before anything else is done with it."""
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from agent.errors import LimitReached, Permanent, Transient
+from agent.events import emit
+from agent.llm.choice import NO_MODEL
+from agent.llm.model import Escalation, Model
+from agent.records import Json, Reply, Stage
+from agent.store import Store
+from agent.workspace import sha256
+
+
+@dataclass(frozen=True)
+class Order:
+    """One call of one run of a task."""
+
+    task_id: str
+    attempt: int
+    name: str | int  # the same in a replay, and no other call of the run has it
+    stage: Stage
+    messages: Sequence[Json]
+    until: float  # Unix time, seconds
+    tools: Sequence[Json] = ()
+    escalation: Escalation = 0
+
+    @property
+    def key(self) -> str:
+        return sha256(json.dumps([self.task_id, self.attempt, self.name]).encode())
+
+
+@dataclass(frozen=True)
+class Buyer:
+    """Who asks the model, if there is one."""
+
+    store: Store
+    model: Model | None
+    clock: Callable[[], float]
+
+    async def buy(self, order: Order) -> Reply:
+        """Stored first thing: a crash right after it does not buy it twice. Raises LimitReached, ModelError."""
+        stored = await asyncio.to_thread(self.store.answer, order.key)
+        if stored:
+            return Reply.model_validate(stored)
+        reply = await self._ask(order)
+        reply = reply.model_copy(update={"usage": reply.usage.during(order.stage)})
+        await asyncio.to_thread(self.store.put_answer, order.key, reply.model_dump(mode="json"))
+        await asyncio.to_thread(self.store.add_usage, order.task_id, reply.usage)
+        tokens = reply.usage.completion_tokens
+        emit("model.reply", model=reply.model, stage=order.stage, calls=len(reply.calls), tokens=tokens)
+        return reply
+
+    async def _ask(self, order: Order) -> Reply:
+        left_s = order.until - self.clock()
+        if left_s <= 0:
+            raise LimitReached("deadline")
+        if self.model is None:
+            raise Permanent(NO_MODEL)
+        try:
+            return await self.model.complete(order.messages, order.tools, timeout_s=left_s, escalation=order.escalation)
+        except Transient as fault:
+            if self.clock() >= order.until - 1:
+                raise LimitReached("deadline", str(fault)) from None
+            raise
