@@ -45,16 +45,16 @@ class DurableHands:
         key = sha256(json.dumps([self.task.id, self.attempt, len(messages)]).encode())
         if await asyncio.to_thread(store.answer, key):
             return key
-        left_s = self.workshop.build_by(self.task) - self.clock()
+        schemas = await self.workshop.schemas()
+        left_s = self._left_s()
         if left_s <= 0:
             raise LimitReached("deadline")
         if model is None:
             raise Permanent(NO_MODEL)
         try:
-            schemas = self.workshop.schemas
             reply = await model.complete(messages, schemas, timeout_s=left_s, escalation=escalation)
         except Transient as fault:
-            if self.clock() >= self.workshop.build_by(self.task) - 1:
+            if self._left_s() <= 1:
                 raise LimitReached("deadline", str(fault)) from None
             raise
         await asyncio.to_thread(store.put_answer, key, reply.model_dump(mode="json"))
@@ -62,11 +62,14 @@ class DurableHands:
         emit("model.reply", model=reply.model, calls=len(reply.calls), tokens=reply.usage.completion_tokens)
         return key
 
+    def _left_s(self) -> float:
+        return self.workshop.build_by(self.task) - self.clock()
+
     async def act(self, workspace: Workspace, calls: Sequence[ToolCall], misses: Mapping[str, int]) -> Batch:
         store, workshop = self.store, self.workshop
 
         async def run() -> Json:
-            batch = await workshop.act(self.task, self.job, workspace, calls, misses)
+            batch = await workshop.act(self.task, self.job, workspace, calls, misses, left_s=self._left_s)
             changed = {p: data for p, data in batch.workspace.items() if workspace.get(p) != data}
             await asyncio.to_thread(store.put_blobs, changed.values())
             names = [call.name for call in calls]
