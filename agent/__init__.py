@@ -26,6 +26,8 @@ The house, a floor a line; a module imports only from floors below its own:
     attachments · checks           `data:` URIs to bytes · the evaluators' checks in one form
     archives · images · tables     files of others, opened within bounds
     settings · workspace           the environment · immutable files
+    sandbox                        Python scripts where they can do no harm
+    jail · seccomp                 the walls, a process of its own · the system calls refused
     errors · events · records      who can act · what happened · what flows
 
 To understand the product read `records`, then `loop`, then `delivery`, then `engine`.

@@ -221,6 +221,7 @@ class Delivery:
                 "turns": build.turns,
                 "prompts_sha256": build.prompts_sha256,
                 "browser": build.review.browser,
+                "sandbox": self._parts.workshop.sandbox,
                 "screenshots": build.screenshots,
             }
             await asyncio.to_thread(store.put_blobs, whole.values())

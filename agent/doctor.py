@@ -19,6 +19,7 @@ from agent.prompts import Prompts
 from agent.publish.git import Repositories
 from agent.publish.github import GitHubPublisher
 from agent.review.browser import Browser
+from agent.sandbox import NoSandbox, Sandbox
 from agent.service import open_publisher
 from agent.settings import MIN_SECRET_CHARS, Settings
 from agent.show import mark, plain
@@ -121,6 +122,14 @@ async def browser(settings: Settings) -> str:
     if level.startswith("no sandbox"):
         raise ConfigError(f"{level}: allow user namespaces here, or run the service as a user of its own")
     return level
+
+
+async def run_python(settings: Settings) -> str:
+    """A tool less stands in no task's way."""
+    try:
+        return await Sandbox(hidden=[settings.data_dir]).start()
+    except NoSandbox as error:
+        return f"not offered to models: {error}"
 
 
 async def data_dir(settings: Settings) -> str:
@@ -233,6 +242,7 @@ LOOKS: dict[str, Look] = {
     "SECRET": secret,
     "model": model,
     "BROWSER": browser,
+    "run_python": run_python,
     "DATA_DIR": data_dir,
     "database": database,
     "PORT": port,

@@ -46,12 +46,11 @@ class DurableHands:
 
     async def ask(self, messages: Sequence[Json], escalation: Escalation) -> Reply:
         self.asked = True
-        until, schemas = self.workshop.build_by(self.task), self.workshop.schemas
-        order = Order(
-            self.task.id, self.attempt, len(messages), "build", messages, until, tools=schemas, escalation=escalation
-        )
 
         async def buy() -> str:
+            schemas = await self.workshop.schemas()
+            name, until = len(messages), self.workshop.build_by(self.task)
+            order = Order(self.task.id, self.attempt, name, "build", messages, until, schemas, escalation)
             await self.buyer.buy(order)
             return order.key
 
@@ -65,11 +64,16 @@ class DurableHands:
             self.compiled = found.model_copy(update={"probes": (*self.compiled.probes, *found.probes)})
             self.spent += found.usage
 
+    def _left_s(self) -> float:
+        return self.workshop.build_by(self.task) - self.buyer.clock()
+
     async def act(self, workspace: Workspace, calls: Sequence[ToolCall], misses: Mapping[str, int]) -> Batch:
         store, workshop = self.store, self.workshop
 
         async def run() -> Json:
-            batch = await workshop.act(self.task, self.job, workspace, calls, misses, self.compiled)
+            batch = await workshop.act(
+                self.task, self.job, workspace, calls, misses, self.compiled, left_s=self._left_s
+            )
             changed = {p: data for p, data in batch.workspace.items() if workspace.get(p) != data}
             await asyncio.to_thread(store.put_blobs, changed.values())
             names = [call.name for call in calls]

@@ -32,6 +32,7 @@ from agent.records import Record, Task
 from agent.review.browser import Browser
 from agent.review.live import LiveReview
 from agent.review.sources import FETCH_S, Fetcher
+from agent.sandbox import Sandbox
 from agent.settings import Settings
 from agent.store import Store
 from agent.workshop import Workshop
@@ -166,6 +167,7 @@ def assemble(
         clients.web,
         prompts_dir=settings.prompts_dir,
         review=review,
+        sandbox=Sandbox(hidden=[settings.data_dir]),
         secrets=settings.secret_values,
         reserve_s=publisher.reserve_s,
     )

@@ -73,6 +73,7 @@ class Status(_Part):
     notification: NotificationPart
     usage: UsagePart
     browser: str = ""
+    sandbox: str = ""
     screenshots: tuple[str, ...] = ()
     stopped_by: str | None
     error: str | None
@@ -183,8 +184,7 @@ def _named_facts(status: Status, now: float) -> Iterator[tuple[str, str | Text]]
     if status.usage.failed_calls:
         yield "failed calls", f"{status.usage.failed_calls}, retried or passed on"
     yield "stages", _stages(status)
-    if status.browser:
-        yield "browser", status.browser
+    yield from ((what, found) for what, found in (("browser", status.browser), ("sandbox", status.sandbox)) if found)
     if status.screenshots:
         yield "pictures", ", ".join(status.screenshots)
     if status.stopped_by:

@@ -18,8 +18,9 @@ from agent.records import Build, Check, Finding, Json, Record, Review, Task, Too
 from agent.review.live import LiveReview
 from agent.review.probes import Compiled, Probe, needed
 from agent.review.report import report
-from agent.review.repository import workflows_allowed
+from agent.review.repository import may_change, workflows_allowed
 from agent.review.syntax import broken
+from agent.sandbox import NoSandbox, Run, Sandbox, Script
 from agent.skeleton import finished, foundation
 from agent.store import Store
 from agent.tools import toolbox
@@ -69,6 +70,7 @@ class Workshop:
         *,
         prompts_dir: Path,
         review: LiveReview,
+        sandbox: Sandbox,
         secrets: Sequence[str],
         reserve_s: float,
     ) -> None:
@@ -77,10 +79,15 @@ class Workshop:
         self._http = http
         self._prompts_dir = prompts_dir
         self._review = review
+        self._sandbox = sandbox
         self._secrets = secrets
         self._reserve_s = reserve_s
         self._templates = Prompts(TEMPLATES)
-        self.schemas = toolbox.schemas()
+
+    @property
+    def sandbox(self) -> str:
+        """How far scripts are locked in, or why none is run."""
+        return self._sandbox.status
 
     # -- time --------------------------------------------------------------------------------------------------------
 
@@ -152,6 +159,14 @@ class Workshop:
         blobs = self._store.get_blobs(job.attachments.values())
         return {name: blobs[digest] for name, digest in job.attachments.items()}
 
+    async def schemas(self) -> list[Json]:
+        """The tools that work here: the same for the life of the process, so that every request begins alike."""
+        try:
+            await self._sandbox.start()
+        except NoSandbox:
+            return toolbox.schemas(without=("run_python",))
+        return toolbox.schemas()
+
     async def act(
         self,
         task: Task,
@@ -160,8 +175,10 @@ class Workshop:
         calls: Sequence[ToolCall],
         misses: Mapping[str, int],
         compiled: Compiled,
+        *,
+        left_s: Callable[[], float],
     ) -> Batch:
-        """Runs one turn's tool calls."""
+        """Runs one turn's tool calls. `left_s`: how long the task may still be worked on."""
         attachments = await asyncio.to_thread(self.attachments, job)
 
         async def review_now(workspace: Workspace) -> Review:
@@ -177,6 +194,8 @@ class Workshop:
             fetch=self._fetcher(task),
             workflows=workflows_allowed(task),
             broken=broken,
+            run_script=self._runner(left_s),
+            fixed=[name for name in attachments if not may_change(task, name)],
         )
         return await toolbox.run(desk, calls)
 
@@ -191,6 +210,19 @@ class Workshop:
                 raise ToolError(str(error) or type(error).__name__) from error
 
         return fetch if hosts else None
+
+    def _runner(self, left_s: Callable[[], float]) -> Callable[[Script], Awaitable[Run]]:
+        """Runs scripts as long as there is time for them."""
+
+        async def run_script(script: Script) -> Run:
+            if (timeout_s := left_s()) <= 0:
+                raise ToolError("there is no time left to run anything")
+            try:
+                return await self._sandbox.run(script, timeout_s=timeout_s)
+            except NoSandbox as error:
+                raise ToolError(str(error)) from error
+
+        return run_script
 
     async def review(
         self, task: Task, job: Job, attachments: Mapping[str, bytes], workspace: Workspace, compiled: Compiled

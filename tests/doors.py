@@ -132,7 +132,11 @@ def add_finished(store: Store, done: Task) -> None:
     store.update(done.id, state="running", stage="build")
     usage = Usage(model_calls=2, prompt_tokens=1_200, completion_tokens=34, cached_tokens=1_000, cost_usd=0.0125)
     store.put_blobs([SCREENSHOT])
-    details = {"browser": "sandbox, network namespace", "screenshots": {"phone.png": sha256(SCREENSHOT)}}
+    details = {
+        "browser": "sandbox, network namespace",
+        "sandbox": "own root, no network",
+        "screenshots": {"phone.png": sha256(SCREENSHOT)},
+    }
     store.update(done.id, findings=FINDINGS, usage=usage, details=details, stopped_by="passed")
     store.update(done.id, state="done", stage="done", publication=PUBLICATION, notification="{}")
     store.add_delivery(done.id, f"{done.id}.1", ATTEMPT, "pending")

@@ -213,6 +213,7 @@ def test_the_record_of_a_finished_task_has_the_fields_of_the_contract_in_their_o
             "seconds": {"queued": 0.0, "build": 0.0},
         },
         "browser": "sandbox, network namespace",
+        "sandbox": "own root, no network",
         "screenshots": [f"/tasks/{TASK_ID}/screenshots/phone.png"],
         "stopped_by": "passed",
         "error": None,

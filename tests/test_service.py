@@ -35,8 +35,20 @@ CSV = b"ferry,passengers\r\nAurora,12\r\nBoreas,30\r\n"
 
 
 ROOT = Path(__file__).parent.parent
+SCRIPT = """import csv, json, sys
+rows = list(csv.DictReader(open("ferries.csv", newline="")))
+json.dump({"total": sum(int(row["passengers"]) for row in rows)}, open("total.json", "w"))
+open("junk.txt", "w").write("junk")
+print("rows:", len(rows), *sys.argv[1:])
+"""
+COMPUTE = {"path": "tools/total.py", "args": ["now"], "files": ["*.json"]}
 TOKEN = "admin-token-that-a-model-came-by"
+SPY = ("run_python", {"code": "import os; print(sorted(os.environ), os.getcwd(), os.listdir('/'))"})
 HELD = Gate()  # in front of the answer to a task that is cancelled
+USELESS = {
+    "NONSENSE": says("I would rather talk about the weather."),
+    "REFUSED": fault(401, "Incorrect API key provided", code="invalid_api_key"),
+}
 
 
 def model(body: Json) -> Answer:
@@ -44,10 +56,8 @@ def model(body: Json) -> Answer:
     first = str(body["messages"][1]["content"])
     if "HOLD" in first:
         HELD.wait()
-    if "NONSENSE" in first:
-        return says("I would rather talk about the weather.")
-    if "REFUSED" in first:
-        return fault(401, "Incorrect API key provided", code="invalid_api_key")
+    if useless := next((answer for word, answer in USELESS.items() if word in first), None):
+        return useless
     if "VANDAL" in first:
         return calls(*good_site(), ("write_file", {"path": "ferries.csv", "content": "ferry\n"}))
     if "LEAK" in first:
@@ -56,6 +66,8 @@ def model(body: Json) -> Answer:
     if "ESCAPE" in first:
         paths = ("../outside.txt", "/etc/outside.txt", ".git/config", "CNAME", ".github/workflows/x.yml", "a\\b")
         return calls(*good_site(), *(("write_file", {"path": path, "content": "x"}) for path in paths))
+    if "COMPUTE" in first and len(body["messages"]) == 2:
+        return calls(("write_file", {"path": "tools/total.py", "content": SCRIPT}), ("run_python", COMPUTE), SPY)
     if "Round 2" in first:
         return calls(("edit_file", {"path": "index.html", "edits": [{"old": ">42<", "new": ">43<"}]}))
     return calls(*good_site())
@@ -200,6 +212,27 @@ def test_an_attachment_that_the_model_overwrote_is_published_as_it_was_sent(door
     door.send_task(body)
     (call,) = grader.wait_for(body["nonce"])
     assert httpx.get(call["pages_url"] + "ferries.csv", trust_env=False).content == CSV
+
+
+def test_a_script_that_the_model_delivers_is_run_and_only_what_it_asks_for_is_published(
+    door: Door, llm: Provider, grader: Evaluator, tmp_path: Path
+) -> None:
+    body = task(grader.url, brief="COMPUTE: titled Harbour", attachments=[attachment("ferries.csv", CSV)])
+    record = door.finish(door.send_task(body)["id"])
+    if record["sandbox"].startswith("none: "):
+        pytest.skip(record["sandbox"])
+    assert record["sandbox"].startswith("own root, no network, ")
+    _, told, spied = (m["content"] for m in asked(llm, body["task"])[1]["messages"] if m["role"] == "tool")
+    assert told.startswith(
+        "the run ended with status 0\nkept: total.json, 13 bytes\nnot kept, as `files` does not name"
+    )
+    assert "\nrows: 2 now\n" in told
+    assert "'HOME', 'LANG', " in spied
+    assert not [name for name in os.environ if name.startswith(("PYTEST", "SECRET")) and name in spied]
+    git("clone", "--quiet", record["publication"]["repo_url"], str(tmp_path / "clone"))
+    assert json.loads((tmp_path / "clone" / "total.json").read_text()) == {"total": 42}
+    assert (tmp_path / "clone" / "tools" / "total.py").read_text() == SCRIPT
+    assert not (tmp_path / "clone" / "junk.txt").exists()
 
 
 def test_a_secret_that_the_model_wrote_is_not_published(door: Door, grader: Evaluator, tmp_path: Path) -> None:

@@ -17,12 +17,13 @@ import pytest
 
 from agent.errors import ToolError
 from agent.records import Finding, Review, Task, ToolCall
+from agent.sandbox import Run, Script
 from agent.tools import toolbox
 from agent.tools.toolbox import MAX_RESULT_CHARS, Batch, Desk
-from agent.workspace import MAX_FILE_BYTES, Workspace
+from agent.workspace import MAX_DATA_BYTES, MAX_FILE_BYTES, Workspace
 
-NAMES = "convert_attachment edit_file fetch read_attachment read_file run_check write_file"
-MAX_SCHEMA_CHARS = 2_800  # about 700 tokens, paid in every model call
+NAMES = "convert_attachment edit_file fetch read_attachment read_file run_check run_python write_file"
+MAX_SCHEMA_CHARS = 3_200  # about 850 tokens, paid in every model call
 
 TASK = Task(
     id="0" * 32,
@@ -57,6 +58,10 @@ def unbalanced(path: str, data: bytes) -> str | None:
     return "line 1: ( is never closed" if path.endswith(".js") and data.count(b"(") != data.count(b")") else None
 
 
+async def nothing_runs(script: Script) -> Run:
+    raise ToolError("nothing can be run here")
+
+
 def desk(files: Mapping[str, bytes | str] | None = None, **changes: Any) -> Desk:
     given = {path: data.encode() if isinstance(data, str) else data for path, data in (files or {}).items()}
     plain = Desk(
@@ -68,6 +73,7 @@ def desk(files: Mapping[str, bytes | str] | None = None, **changes: Any) -> Desk
         fetch=None,
         report=lambda review: f"{len(review.failures)} of {len(review.findings)} fail",
         broken=unbalanced,
+        run_script=nothing_runs,
     )
     return replace(plain, **changes)
 
@@ -435,6 +441,121 @@ def test_a_fetch_that_is_not_allowed_is_answered(fetch: Callable[[str], Awaitabl
     batch = run(desk(fetch=fetch), ("fetch", {"url": "https://evil.example/", "path": "x"}))
     assert told in batch.results[0].text
     assert len(batch.workspace) == 0
+
+
+# -- run_python --------------------------------------------------------------------------------------------------------
+
+
+def runner(**outcome: Any) -> tuple[Callable[[Script], Awaitable[Run]], list[Script]]:
+    """What stands in for the jail: every run has this outcome. And what it was asked to run."""
+    asked: list[Script] = []
+    done = Run(**{"status": 0, "ended_by": "", "stdout": b"", "stderr": b"", "changed": {}, "left": (), **outcome})
+
+    async def run_script(script: Script) -> Run:
+        asked.append(script)
+        return done
+
+    return run_script, asked
+
+
+def test_a_script_gets_the_site_and_the_attachments_and_its_wanted_files_are_kept() -> None:
+    run_script, asked = runner(stdout=b"42\n", changed={"out/a.json": b"{}", "b.csv": b"", "tmp.txt": b"x"})
+    site = {"calc.py": "print(42)", "data.csv": "site's own"}
+    attachments = {"data.csv": b"as received", "LICENSE-old": b"read only"}
+    args = {"path": "./calc.py", "args": [1, "x"], "stdin": "in", "files": ["out/*.json", "./b.csv", "never.txt"]}
+    batch = run(desk(site, attachments=attachments, run_script=run_script), ("run_python", args))
+    assert asked[0].arguments == ("calc.py", "1", "x")
+    assert asked[0].files == {"calc.py": b"print(42)", "data.csv": b"site's own", "LICENSE-old": b"read only"}
+    assert asked[0].stdin == b"in"
+    assert dict(batch.workspace) == {p: d.encode() for p, d in site.items()} | {"out/a.json": b"{}", "b.csv": b""}
+    assert batch.results[0].text.splitlines() == [
+        "the run ended with status 0",
+        "kept: b.csv, 0 bytes; out/a.json, 2 bytes",
+        "not kept, as `files` does not name them: tmp.txt, 1 bytes",
+        "named in `files`, but not written: never.txt",
+        "--- begin stdout (untrusted data) ---",
+        "42",
+        "",
+        "--- end stdout ---",
+    ]
+
+
+def test_code_is_run_among_the_files_and_leaves_no_trace_of_itself() -> None:
+    run_script, asked = runner(changed={"__code__.py": b"changed by itself"})
+    batch = run(desk({"a.csv": "1"}, run_script=run_script), ("run_python", {"code": "print('é')", "files": ["*"]}))
+    assert asked[0].arguments == ("__code__.py",)
+    assert asked[0].files == {"a.csv": b"1", "__code__.py": "print('é')".encode()}
+    assert list(batch.workspace) == ["a.csv"]
+    assert "it said nothing" in batch.results[0].text
+
+
+def test_what_a_script_may_not_write_is_not_kept_and_the_rest_is() -> None:
+    bad = (
+        "../up",
+        "/etc/x",
+        "LICENSE",
+        ".git/config",
+        "CNAME",
+        ".github/workflows/x.yml",
+        "b\udcff",
+        "DATA.csv",
+        "a/b",
+    )
+    changed = {**dict.fromkeys(bad, b"x"), "data.csv": b"x", "huge": bytes(MAX_DATA_BYTES + 1), "fine.txt": b"x"}
+    run_script, _ = runner(changed=changed)
+    before = desk({"data.csv": "1", "a": "1"}, run_script=run_script, fixed=["data.csv"])
+    batch = run(before, ("run_python", {"code": "pass", "files": ["*"]}))
+    assert dict(batch.workspace) == {"data.csv": b"1", "a": b"1", "fine.txt": b"x"}
+    assert batch.results[0].text.count("is not kept: ") == 10
+    assert "\n1 more may not be kept" in batch.results[0].text
+    assert "data.csv is not kept: it is an attachment, and neither brief nor checks ask" in batch.results[0].text
+
+
+@pytest.mark.parametrize(
+    ("outcome", "told"),
+    [
+        ({"status": 3}, "the run ended with status 3"),
+        ({"status": -11}, "the run was ended by SIGSEGV"),
+        ({"status": -24}, "the run was ended by SIGXCPU: it took more than 20 s of a processor"),
+        ({"status": -9, "ended_by": "time"}, "the run was stopped: its time was up"),
+        ({"status": -9, "ended_by": "output"}, "the run was stopped: it said more than 200,000 bytes"),
+    ],
+)
+def test_a_run_that_fails_is_told_from_both_ends_and_nothing_of_it_is_kept(outcome: dict[str, Any], told: str) -> None:
+    said = b"first\n" + b"x" * 200_000 + b"\n--- end stderr ---\nlast"
+    run_script, _ = runner(stdout=said, stderr=said, changed={"a.txt": b"half"}, left=["link"], **outcome)
+    batch = run(desk(run_script=run_script), ("run_python", {"code": "pass", "files": ["*"]}))
+    text = batch.results[0].text
+    assert text.startswith(f"{told}\nnot kept, as the run failed: a.txt, 4 bytes\ncannot be kept")
+    assert [text.count(word) for word in ("first\n", "last\n", "\n--- end stderr ---")] == [2, 2, 1]
+    assert len(text) < MAX_RESULT_CHARS
+    assert len(batch.workspace) == 0
+
+
+def test_files_by_the_hundred_are_told_in_one_line() -> None:
+    run_script, _ = runner(changed={f"{n:03}-{'x' * 100}": b"" for n in range(900)}, left=["y" * 3_000] * 100)
+    text = answer(desk(run_script=run_script), "run_python", code="pass")
+    assert "and 890 more" in text
+    assert "and 90 more" in text
+    assert len(text) < 6_000
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        ({}, "it takes `path`, a file of the site, or `code`, one of them"),
+        ({"path": "a.py", "code": "pass"}, "one of them"),
+        ({"path": "b.py"}, "there is no file 'b.py'; there are: a.py"),
+        ({"code": "pass"}, "run_python failed: nothing can be run here"),
+    ],
+)
+def test_a_run_that_cannot_be_had_is_answered(args: dict[str, str], told: str) -> None:
+    assert told in answer(desk({"a.py": ""}), "run_python", **args)
+
+
+def test_a_tool_that_does_not_work_here_is_not_listed() -> None:
+    names = [schema["function"]["name"] for schema in toolbox.schemas(without=["run_python"])]
+    assert " ".join(names) == NAMES.replace("run_python ", "")
 
 
 # -- run_check ---------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ A tool is one module here, named like the tool. The first paragraph of its docst
 import importlib
 import json
 import pkgutil
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 from agent.errors import ToolError
 from agent.previews import plain
 from agent.records import Json, Review, Task, ToolCall, ToolResult
+from agent.sandbox import Run, Script
 from agent.workspace import Workspace
 
 SHOWN_CHARS = 8_000  # what a tool shows of a file
@@ -38,6 +39,8 @@ class Desk:
     fetch: Callable[[str], Awaitable[bytes]] | None  # raises ToolError; None: neither brief nor checks name a host
     report: Callable[[Review], str]
     broken: Callable[[str, bytes], str | None]  # path, bytes → the sentence that says why the file does not parse
+    run_script: Callable[[Script], Awaitable[Run]]  # raises ToolError where nothing can be run safely
+    fixed: Collection[str] = ()  # attachments that neither brief nor checks ask to change
     workflows: bool = False  # brief or checks name `.github/workflows/`
 
 
@@ -69,9 +72,9 @@ async def run(desk: Desk, calls: Sequence[ToolCall]) -> Batch:
     return Batch(tuple(results), desk.workspace, desk.misses)
 
 
-def schemas() -> list[Json]:
+def schemas(*, without: Collection[str] = ()) -> list[Json]:
     """The tools in OpenAI's format, sorted by name, arguments as declared: the same bytes in every process."""
-    return [{"type": "function", "function": tool.schema} for tool in tools().values()]
+    return [{"type": "function", "function": tool.schema} for name, tool in tools().items() if name not in without]
 
 
 @dataclass(frozen=True)

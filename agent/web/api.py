@@ -171,6 +171,7 @@ def describe(view: TaskView) -> Json:
             "seconds": view.seconds,
         },
         "browser": view.details.get("browser", ""),
+        "sandbox": view.details.get("sandbox", ""),
         "screenshots": [f"/tasks/{task.id}/screenshots/{name}" for name in view.details.get("screenshots", {})],
         "stopped_by": view.stopped_by,
         "error": view.error,
