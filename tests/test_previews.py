@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.errors import ToolError
-from agent.previews import Window, excerpt, fence, preview
+from agent.looks import Window
+from agent.previews import excerpt, fence, preview
 
 SALES = "id,region,sales\n" + "".join(f"{n},{'north' if n % 2 else ''},{n}.5\n" for n in range(1, 501))
 
