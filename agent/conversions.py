@@ -42,13 +42,14 @@ from agent.archives import (
 )
 from agent.errors import ToolError
 from agent.images import converted_image
-from agent.pdfs import pdf_pages
+from agent.pdfs import MAX_TEXT_CHARS, pdf_pages
 from agent.tables import NUMBER, csv_rows
 from agent.texts import decoded
 from agent.trees import JSON_NUMBER, follow, json_text, json_tree, yaml_tree
 
 EVERY_SHEET = "{sheet}"
 MAX_SHEETS = 20
+MAX_COLUMNS = 16_384  # of spreadsheets
 MAX_OUTPUT_BYTES = 20_000_000
 MAX_SAFE_INTEGER = 2**53 - 1  # JavaScript reads a larger one as its neighbour
 
@@ -98,7 +99,9 @@ def json_from_csv(data: bytes, _: Wish) -> bytes:
     width, texts = len(header), set[int]()
     for row in rows:
         width = max(width, len(row))
-        texts.update(at for at, cell in enumerate(row) if NUMBER.fullmatch(cell.strip()) and not _same_in_json(cell))
+        texts.update(
+            at for at, cell in enumerate(row) if cell and NUMBER.fullmatch(cell.strip()) and not _same_in_json(cell)
+        )
     body = _csv_rows(data)
     next(body, None)
     return _json_table(
@@ -165,6 +168,8 @@ def _csv_cell(value: Any) -> str:
 
 def _keys(header: Sequence[str]) -> list[str]:
     """The names of the columns, each once."""
+    if len(header) > MAX_COLUMNS:
+        raise ToolError(f"the table has {len(header):,} columns; the limit is {MAX_COLUMNS:,}")
     names = [name or f"column_{number}" for number, name in enumerate(header, 1)]
     given, used = set(names), set[str]()
     suffixes: dict[str, Iterator[int]] = defaultdict(lambda: count(2))
@@ -218,7 +223,7 @@ def json_from_yaml(data: bytes, wish: Wish) -> bytes:
 
 def text_from_pdf(data: bytes, _: Wish) -> bytes:
     pages = pdf_pages(data)
-    if len(pages.texts) < pages.total:
+    if len(pages.texts) < pages.total or sum(map(len, pages.texts)) > MAX_TEXT_CHARS:
         raise ToolError("the PDF holds too much text to be converted: read it page by page")
     if not any(text.strip() for text in pages.texts):
         raise ToolError("the PDF holds no text, perhaps pictures of it")

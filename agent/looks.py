@@ -5,7 +5,6 @@ Everything here reads hostile bytes: lines, rows, pages and items are bounded, a
 
 import csv
 import io
-import json
 import wave
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -300,7 +299,7 @@ def _tree(kind: str, parse: Callable[[str], Any], data: bytes, text: str, encodi
         return _text(kind, data, text, encoding, window)
     value = follow(value, window.part)
     if isinstance(value, dict):
-        items = (f"{json.dumps(key, ensure_ascii=False)}: {_item(item)}" for key, item in value.items())
+        items = (f"{json_text(key)}: {_item(item)}" for key, item in value.items())
     else:
         value = value if isinstance(value, list) else [value]
         items = (_item(item) for item in value)

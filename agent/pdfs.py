@@ -18,7 +18,7 @@ from agent.errors import ToolError
 PDF_MAGIC = b"%PDF"
 MAX_PDF_BYTES = 20_000_000
 MAX_PAGES = 2_000
-MAX_TEXT_CHARS = 2_000_000
+MAX_TEXT_CHARS = 1_000_000
 CPU_S = 20
 WALL_S = 60.0  # on a busy machine
 MEMORY_BYTES = 1_000_000_000
@@ -32,17 +32,17 @@ class Pages:
     texts: tuple[str, ...]
 
 
-def pdf_pages(data: bytes, *, start: int = 1, max_chars: int = MAX_TEXT_CHARS) -> Pages:
+def pdf_pages(data: bytes, *, start: int = 1, max_chars: int = MAX_TEXT_CHARS, cpu_s: int = CPU_S) -> Pages:
     """The pages from number `start` on, up to the one with which their text exceeds `max_chars`. Raises ToolError."""
     if len(data) > MAX_PDF_BYTES:
         raise ToolError(f"the PDF has {len(data):,} bytes; the limit is {MAX_PDF_BYTES:,}")
     try:
         child = subprocess.run(  # noqa: S603 - this very module
-            [sys.executable, "-m", "agent.pdfs", str(start), str(max_chars)],
+            [sys.executable, "-m", "agent.pdfs", str(start), str(max_chars), str(cpu_s)],
             input=data, cwd=Path(__file__).parents[1], env={}, capture_output=True, timeout=WALL_S, check=True,
         )  # fmt: skip
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-        raise ToolError(f"the PDF takes more than {CPU_S} s or {MEMORY_BYTES // 10**6} MB to be read") from error
+        raise ToolError(f"the PDF takes more than {cpu_s} s or {MEMORY_BYTES // 10**6} MB to be read") from error
     answer = json.loads(child.stdout)
     if "problem" in answer:
         raise ToolError(answer["problem"])
@@ -55,12 +55,13 @@ def pdf_pages(data: bytes, *, start: int = 1, max_chars: int = MAX_TEXT_CHARS) -
 def _main() -> None:
     import resource  # of Unix alone, as are the limits
 
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
+    start, max_chars, cpu_s = map(int, sys.argv[1:])
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s))
     with suppress(ValueError, OSError):  # macOS has no limit of address space
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     data = sys.stdin.buffer.read()
     try:
-        answer = _read(data, int(sys.argv[1]), int(sys.argv[2]))
+        answer = _read(data, start, max_chars)
     except ToolError as error:
         answer = {"problem": str(error)}
     sys.stdout.write(json.dumps(answer))
@@ -86,7 +87,7 @@ def _pages(data: bytes, start: int, max_chars: int) -> dict[str, Any]:
         raise ToolError(f"the PDF has {total:,} pages; the limit is {MAX_PAGES:,}")
     texts: list[str] = []
     for page in reader.pages[start - 1 :]:
-        texts.append(page.extract_text()[:MAX_TEXT_CHARS])
+        texts.append(page.extract_text()[: max_chars + 1])
         if sum(map(len, texts)) > max_chars:
             break
     return {"total": total, "texts": texts}

@@ -27,4 +27,6 @@ def line_ends(text: str) -> str:
 
 
 def clip(text: str, max_chars: int) -> str:
-    return text if len(text) <= max_chars else text[: max(0, max_chars - 1)] + "…"
+    if len(text) <= max_chars:
+        return text
+    return text[: max_chars - 1] + "…" if max_chars > 0 else ""

@@ -25,6 +25,8 @@ _INTEGER = r"(?:0|-?[1-9]\d*)"
 _REAL = r"-?(?:0|[1-9]\d*)(?:\.\d+(?:[eE][-+]?\d+)?|[eE][-+]?\d+)"
 JSON_NUMBER = re.compile(f"{_REAL}|{_INTEGER}", re.ASCII)
 
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+
 
 class Number(str):
     """A number that is no integer, by its digits."""
@@ -69,7 +71,7 @@ def json_text(value: Any, level: int | None = None) -> str:
     elif isinstance(value, list):
         parts, ends = [json_text(item, _deeper(level)) for item in value], "[]"
     else:
-        return str(value) if isinstance(value, Number) else json.dumps(value, ensure_ascii=False)
+        return str(value) if isinstance(value, Number) else _encode(value)
     if level is None or not parts:
         return ends[0] + ", ".join(parts) + ends[1]
     line = "\n" + "  " * level
@@ -111,16 +113,16 @@ def _too_deep() -> ToolError:
 
 
 def _of_bounded_depth(value: Any) -> Any:
-    level = [value]
-    for _ in range(MAX_DEPTH + 1):
-        level = list(chain.from_iterable(_inside(item) for item in level if isinstance(item, (dict, list))))
+    level = _collections([value])
+    for _ in range(MAX_DEPTH):
+        level = _collections(chain.from_iterable(x.values() if isinstance(x, dict) else x for x in level))
         if not level:
             return value
     raise _too_deep()
 
 
-def _inside(value: dict[str, Any] | list[Any]) -> Iterable[Any]:
-    return value.values() if isinstance(value, dict) else value
+def _collections(values: Iterable[Any]) -> list[Any]:
+    return [value for value in values if isinstance(value, (dict, list))]
 
 
 # -- YAML --------------------------------------------------------------------------------------------------------------

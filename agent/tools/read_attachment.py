@@ -1,4 +1,5 @@
-"""Show what an attachment is and its first rows, lines or items. `part`: sheet, zip member or JSON path (`a.0.b`)."""
+"""Show what an attachment is and its first rows, lines, pages or items. `part`: sheet, zip member or path in JSON
+(`a.0.b`)."""
 
 import asyncio
 
