@@ -32,7 +32,7 @@ from agent.texts import clip, decoded, line_ends
 from agent.trees import follow, json_text, json_tree, shape, yaml_tree
 
 RAW_TREE_CHARS = 2_000  # of JSON or YAML shown as it stands
-SHEET_CELLS, CSV_CELLS = 200_000, 3_000_000  # walked for a first look, some 2 s each; beyond it says "more than"
+SHEET_CELLS, CSV_CELLS = 300_000, 3_000_000  # walked for a first look, some 3 s each; beyond it says "more than"
 SMALL_TABLE_ROWS, HEAD_ROWS, PAGE_ROWS = 40, 10, 200  # a small table is shown whole
 OUTLINED_LINES = 60  # a shorter source file is its own outline
 PDF_CHARS = 20_000  # read for a look
