@@ -1,10 +1,123 @@
-"""What an image file says of itself in its header."""
+"""Images: what the header says, what the pixels show, and the same picture in another format and size.
 
-from typing import Literal
+A file is decoded only after its header was held against the limit of pixels, only by decoders of the formats below, and
+only its first frame. The only module that knows pillow, which it imports on first use.
+"""
+
+import io
+import re
+import warnings
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+from agent.errors import ToolError
+
+FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP")
+MAX_PIXELS = 25_000_000  # decoded, some 100 MB
+MAX_SIDE = 8_000  # of an image that is made
+QUALITY = {"JPEG": {"quality": 88}, "WEBP": {"quality": 85}, "PNG": {}}
+MAIN_COLOURS = 5
+SAMPLE_SIDE = 100  # pixels looked at along each side, to tell the main colours
+SHADE_BITS = 5  # colours that differ only in the last five bits of a channel are counted as one
 
 
 def image_facts(data: bytes) -> str | None:
-    """Kind and size in pixels; None for what is no PNG, GIF, JPEG or WebP."""
+    """Kind, size in pixels, mode and main colours, as far as the file gives them away; None for what is no image."""
+    header = _header_facts(data)
+    if header is None and not data.startswith(b"BM"):
+        return None
+    try:
+        with opened_image(data) as image:
+            facts = header or f"{image.format} image, {image.width} x {image.height} pixels"
+            moving = ", animated" if getattr(image, "is_animated", False) else ""
+            return f"{facts}{moving}, mode {image.mode}, main colours {_main_colours(image)}"
+    except ToolError as error:
+        return header and f"{header}, not decoded: {error}"
+
+
+def svg_facts(text: str) -> str | None:
+    """`SVG image` with its size; None for another text."""
+    tag = re.search(r"<svg\b[^>]{0,2000}>", text[:5000])
+    if not tag:
+        return None
+    sizes = re.findall(r"\b(width|height|viewBox)\s*=\s*[\"']([\d .%-]{1,40}(?:px|em|mm)?)[\"']", tag[0])
+    return " ".join(["SVG image", *(f"{key} {value}" for key, value in sizes[:3])])
+
+
+def converted_image(data: bytes, target: Literal["PNG", "JPEG", "WEBP"], width: int = 0) -> bytes:
+    """The picture as a viewer shows it, `width` pixels wide (0: as it is), its height in proportion. Raises ToolError.
+
+    Turned as its EXIF data says, then without any metadata; what is transparent becomes white in a JPEG.
+    """
+    with opened_image(data) as original:
+        from PIL import Image, ImageOps
+
+        image = _of_eight_bits(ImageOps.exif_transpose(original))
+        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+        if width:
+            image = image.resize(_size(image, width), Image.Resampling.LANCZOS)
+        if target == "JPEG" and image.mode == "RGBA":
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+        image.info = {}
+        file = io.BytesIO()
+        image.save(file, target, **QUALITY[target])
+    return file.getvalue()
+
+
+@contextmanager
+def opened_image(data: bytes) -> Iterator[Any]:
+    """Pillow's image, not decoded yet. Any fault while it is open becomes a ToolError."""
+    from PIL import Image
+
+    Image.MAX_IMAGE_PIXELS = MAX_PIXELS  # pillow's own guard, where a file holds more than its header tells
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # it raises at twice the limit, and we at the limit
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise ToolError(f"the limit is {MAX_PIXELS:,} pixels")
+            yield image
+    except ToolError:
+        raise
+    except Exception as error:  # on hostile bytes pillow raises whatever it stumbles over
+        raise ToolError(f"the image is damaged or of an unknown make ({type(error).__name__})") from error
+
+
+def _of_eight_bits(image: Any) -> Any:
+    """An image of 16 bits a channel is cut off at 255 when pillow converts it by itself."""
+    return image.convert("I").point(lambda value: value * (1 / 256)).convert("L") if image.mode[0] == "I" else image
+
+
+def _size(image: Any, width: int) -> tuple[int, int]:
+    height = max(1, round(image.height * width / image.width))
+    if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
+        raise ToolError(f"{width} x {height} pixels are too many: a side may have {MAX_SIDE:,}")
+    return width, height
+
+
+def _main_colours(image: Any) -> str:
+    """`#ffffff 62 %, …`, commonest first; each stands for the shades near to it."""
+    image.draft("RGB", (SAMPLE_SIDE, SAMPLE_SIDE))  # a JPEG is decoded no larger than it is needed
+    sides = tuple(min(side, SAMPLE_SIDE) for side in image.size)
+    sample = image.resize(sides, resample=0)  # 0: no colours that the image does not have
+    sample = _of_eight_bits(sample).convert("RGBA")
+    shades: dict[object, Counter[str]] = defaultdict(Counter)
+    for count, (*rgb, alpha) in sample.getcolors(SAMPLE_SIDE**2):
+        if alpha < 128:
+            shades["transparent"]["transparent"] += count
+        else:
+            shades[tuple(channel >> SHADE_BITS for channel in rgb)][f"#{bytes(rgb).hex()}"] += count
+    main = sorted(shades.values(), key=lambda shade: (-shade.total(), min(shade)))[:MAIN_COLOURS]
+    shares = ((_commonest(shade), round(100 * shade.total() / (sample.width * sample.height))) for shade in main)
+    return ", ".join(f"{colour} {percent} %" for colour, percent in shares if percent)
+
+
+def _commonest(shade: Counter[str]) -> str:
+    return min(shade, key=lambda colour: (-shade[colour], colour))
+
+
+def _header_facts(data: bytes) -> str | None:
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
         return _pixels("PNG", data[16:20], data[20:24], "big")
     if data.startswith((b"GIF87a", b"GIF89a")):

@@ -12,7 +12,7 @@ SURVEYED_ROWS, SURVEYED_COLUMNS = 20_000, 40  # looked at to say what a column h
 TAIL_ROWS = 3
 ROW_CHARS = 300
 
-_NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
+NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d([ T].*)?|\d{1,2}[/.]\d{1,2}[/.]\d{2,4}")
 
 
@@ -25,6 +25,8 @@ class Table:
     has_header: bool
     uncounted: bool  # there are more than `rows`
     held: str  # what each column holds
+    repeated: tuple[str, ...]  # names that more than one column has
+    ragged: int  # rows that are shorter or longer than the first
     shown: tuple[str, ...]
     tail: tuple[str, ...]  # the last rows, as far as they are not among the shown
 
@@ -36,6 +38,7 @@ def survey(rows: Iterable[Sequence[str]], delimiter: str, *, first: int, stop: i
     tail: deque[Sequence[str]] = deque(maxlen=TAIL_ROWS)
     columns: list[_Column] = []
     header: Sequence[str] = ()
+    ragged = 0
     for number, row in enumerate(counter.count(rows), 1):
         if first <= number < stop:
             shown.append(row)
@@ -43,10 +46,12 @@ def survey(rows: Iterable[Sequence[str]], delimiter: str, *, first: int, stop: i
             tail.append(row)
         if number == 1:
             header = row
-        elif number <= SURVEYED_ROWS:
+        ragged += len(row) != len(header)
+        if 1 < number <= SURVEYED_ROWS:
             columns += [_Column() for _ in range(len(columns), min(len(row), SURVEYED_COLUMNS))]
             for column, cell in zip(columns, row, strict=False):
                 column.see(cell)
+    repeated = tuple(name for name, times in Counter(header).items() if times > 1 and name.strip())
     header = header[:SURVEYED_COLUMNS]
     has_header = bool(header) and all(_kind(cell) == "text" for cell in header)
     whole = not counter.stopped and counter.rows <= SURVEYED_ROWS
@@ -60,12 +65,14 @@ def survey(rows: Iterable[Sequence[str]], delimiter: str, *, first: int, stop: i
             f"{name[:40]}: {column.text(whole=whole)}" for name, column in zip(names, columns, strict=False)
         ),
         shown=tuple(_row_text(row, delimiter) for row in shown),
+        repeated=repeated if has_header else (),
+        ragged=ragged,
         tail=() if counter.stopped else tuple(_row_text(row, delimiter) for row in tail),
     )
 
 
 def csv_rows(text: str) -> tuple[str, Iterator[list[str]]]:
-    """The delimiter and the rows, which raise csv.Error for a monstrous cell."""
+    """The delimiter and the rows, without empty lines; they raise csv.Error for a monstrous cell."""
     delimiter = _delimiter("".join(text[:10_000].splitlines()[:1]))
     return delimiter, (row for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter) if row)
 
@@ -126,7 +133,7 @@ def _kind(cell: str) -> str:
     cell = cell[:40].strip()
     if not cell:
         return "blank"
-    if _NUMBER.fullmatch(cell):
+    if NUMBER.fullmatch(cell):
         return "number"
     return "date" if _DATE.fullmatch(cell) else "text"
 

@@ -10,7 +10,7 @@ import httpx
 from agent import assessor, net
 from agent.errors import ToolError
 from agent.loop import Progress
-from agent.previews import preview
+from agent.previews import previews
 from agent.prompts import TEMPLATES, Prompts
 from agent.publish.git import Repositories
 from agent.publish.publisher import Site
@@ -29,7 +29,7 @@ from agent.workspace import ENGINE_FILES, MAX_DATA_BYTES, Workspace, is_publishe
 
 CALL_BACK_MARGIN_S = 20.0  # the call back leaves this long before the deadline
 SHORTEST_SHARE = 1 / 6  # of a deadline under two minutes, each margin takes no more than this
-PREVIEW_CHARS = 6_000  # of all attachments together, shared evenly
+PREVIEW_CHARS = 6_000  # of all attachments together: 2,000 tokens of prose, 4,000 of digits
 SHOWN_FILE_CHARS = 24_000  # a larger file of an earlier round is named, not shown
 WORDS = ("silent", "stalled")
 REHEARSED = Task(
@@ -303,7 +303,7 @@ def _task_variables(
 ) -> dict[str, object]:
     """What `task.md.j2` may use; checks stand last and verbatim, so that they are read last."""
     task, *earlier = rounds
-    share = PREVIEW_CHARS // max(1, len(attachments))
+    shown = previews(attachments, max_chars=PREVIEW_CHARS)
     return {
         "task": task.task,
         "round": task.round,
@@ -312,8 +312,7 @@ def _task_variables(
         "pages_url": site.pages_url,
         "repo_url": site.repo_url,
         "attachments": [
-            {"name": name, "published": is_published(name), "preview": preview(name, data, max_chars=share)}
-            for name, data in attachments.items()
+            {"name": name, "published": is_published(name), "preview": shown[name]} for name in attachments
         ],
         "files": [
             {"path": path, "size_bytes": len(data), "text": _shown(data)}

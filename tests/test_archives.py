@@ -3,50 +3,16 @@
 import csv
 import io
 import zipfile
-from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta
-from typing import Any
 from xml.sax.saxutils import escape
 
-import openpyxl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.archives import csv_from_xlsx, formulas_without_value, open_zip, read_member
 from agent.errors import ToolError
-
-SHEET = "xl/worksheets/sheet1.xml"
-
-
-def xlsx(*sheets: tuple[str, Sequence[Any]]) -> bytes:
-    book = openpyxl.Workbook()
-    book.remove(book.active)
-    for title, rows in sheets:
-        sheet = book.create_sheet(title)
-        for row in rows:
-            sheet.append(row)
-    file = io.BytesIO()
-    book.save(file)
-    return file.getvalue()
-
-
-def repacked(data: bytes, **parts: bytes) -> bytes:
-    """The archive with parts replaced; `__` stands for a slash and `_DOT_` for a dot in their names."""
-    named = {name.replace("__", "/").replace("_DOT_", "."): part for name, part in parts.items()}
-    file = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as new:
-        for name in [*old.namelist(), *(named.keys() - set(old.namelist()))]:
-            new.writestr(name, named[name] if name in named else old.read(name))
-    return file.getvalue()
-
-
-def sheet_of(rows: bytes, head: bytes = b"") -> bytes:
-    """A workbook whose only sheet holds this XML."""
-    main = b'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
-    xml = b"<worksheet %b>%b<sheetData>%b</sheetData></worksheet>" % (main, head, rows)
-    return repacked(xlsx(("S", [])), xl__worksheets__sheet1_DOT_xml=xml)
-
+from tests.files import repacked, sheet_of, xlsx, zipped
 
 PLAIN = xlsx(("Data", [["a", "b"], [1, 2]]), ("Notes, etc.", [["n"]]))
 
@@ -155,7 +121,11 @@ HOSTILE = {
     "huge number": (sheet_of(b"<row><c><v>%b</v></c></row>" % (b"9" * 5_000)), "damaged"),
     "101 MB of zeros": (repacked(PLAIN, xl__media__image1_DOT_png=bytes(101_000_000)), "unpacks to"),
     "styles": (repacked(PLAIN, xl__styles_DOT_xml=b"<xf/>" * 1_000_000), "too much formatting"),
-    "very many cells": (sheet_of(b"<row>%b</row>" % (b"<c/>" * 4_000_001)), "too many cells"),
+    "very many cells": (sheet_of(b"<row>%b</row>" % (b"<c/>" * 6_000_001)), "too many cells"),
+    "very many strings": (
+        repacked(PLAIN, xl__sharedStrings_DOT_xml=b"<sst>%b</sst>" % (b"<si/>" * 1_500_000)),
+        "too many cells",
+    ),
     "far row": (sheet_of(b'<row r="999999999"><c><v>1</v></c></row>'), "more than 2,000,000 cells"),
     "one wide row": (
         sheet_of(b'<row><c r="ZZZ1"><v>1</v></c></row>' + b"<row><c><v>1</v></c></row>" * 200),
@@ -173,14 +143,6 @@ def test_a_hostile_spreadsheet_is_refused_with_a_sentence(data: bytes, told: str
     assert len(str(error.value)) < 200
 
 
-def zipped(**members: bytes) -> bytes:
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, data in members.items():
-            archive.writestr(name, data)
-    return file.getvalue()
-
-
 def test_a_member_is_read_within_its_limit() -> None:
     with open_zip(zipped(small=b"hi", large=bytes(20_000_001))) as archive:
         assert read_member(archive, "small") == b"hi"
@@ -192,6 +154,12 @@ def test_a_member_is_read_within_its_limit() -> None:
 
 def test_an_archive_of_very_many_entries_is_not_opened() -> None:
     with pytest.raises(ToolError, match="entries"), open_zip(zipped(a=b"") + b"PK\x01\x02" * 10_000):
+        pass
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_an_archive_that_may_ask_for_any_memory_is_not_opened(method: int) -> None:
+    with pytest.raises(ToolError, match="another way than deflate"), open_zip(zipped(method, a=b"x")):
         pass
 
 

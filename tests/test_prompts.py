@@ -8,11 +8,16 @@ import pytest
 import tiktoken
 
 from agent.errors import ConfigError
+from agent.intake import parse
+from agent.previews import previews
 from agent.prompts import Prompts
 from agent.records import Check
 from agent.tools import toolbox
+from agent.workshop import PREVIEW_CHARS
 
 PROMPTS = Path(__file__).parent.parent / "prompts"
+TASKS = Path(__file__).parents[2] / "shared" / "tasks"
+MAX_PREVIEW_TOKENS = 4_000  # of all attachments of a task together
 MAX_FIXED_TOKENS = 2_000  # system prompt and tools: every request of every task pays for them
 CHECKS = (
     Check(id="1", kind="js", text='document.querySelector("#a").textContent.includes("<b>")', round=1),
@@ -54,6 +59,29 @@ def test_what_compiler_and_judge_are_told_costs_little(tokens: tiktoken.Encoding
     judge = prompts.render("judge.md.j2", brief="", checks="", exhibits=())
     assert len(tokens.encode(compiler)) <= 480
     assert len(tokens.encode(judge)) <= 300
+
+
+@pytest.mark.skipif(not TASKS.is_dir(), reason="the tasks are not kept here")
+def test_previews_of_every_real_task_keep_within_their_tokens(tokens: tiktoken.Encoding) -> None:
+    seen = 0
+    for file in sorted(TASKS.glob("*.json")):
+        body = json.loads(file.read_text()) | {"evaluation_url": "https://evaluator.example/"}
+        task, attachments = parse(body, task_id="5a" * 16, received_at=0, deadline_s=600, earlier=lambda *_: None)
+        files = {a.name: data for a, data in zip(task.attachments, attachments, strict=True)}
+        shown = previews(files, max_chars=PREVIEW_CHARS)
+        assert sum(len(tokens.encode(text, disallowed_special=())) for text in shown.values()) <= MAX_PREVIEW_TOKENS, (
+            file
+        )
+        assert all(shown[name].startswith(f"{name}: ") for name in files), file
+        seen += len(files)
+    assert seen
+
+
+@pytest.mark.parametrize("line", ["0.8471,1.2093,-3.7719,0.0021\n", "3fa9c17e5b2d\n", "the ferry leaves at noon\n"])
+def test_previews_of_many_large_files_keep_within_their_tokens(tokens: tiktoken.Encoding, line: str) -> None:
+    files = {f"data-{n}.csv": line.encode() * 2_000 for n in range(9)}
+    shown = previews(files, max_chars=PREVIEW_CHARS)
+    assert sum(len(tokens.encode(text)) for text in shown.values()) <= MAX_PREVIEW_TOKENS
 
 
 def test_the_checks_stand_last_and_word_for_word() -> None:

@@ -1,7 +1,6 @@
 """Every call of the model is answered with a text it can act on, and nothing but its own tool changes the workspace."""
 
 import asyncio
-import io
 import json
 import os
 import re
@@ -12,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import openpyxl
 import pytest
 
 from agent.errors import ToolError
@@ -21,6 +19,7 @@ from agent.sandbox import Run, Script
 from agent.tools import toolbox
 from agent.tools.toolbox import MAX_RESULT_CHARS, Batch, Desk
 from agent.workspace import MAX_DATA_BYTES, MAX_FILE_BYTES, Workspace
+from tests import files
 
 NAMES = "convert_attachment edit_file fetch read_attachment read_file run_check run_python write_file"
 MAX_SCHEMA_CHARS = 3_200  # about 850 tokens, paid in every model call
@@ -87,16 +86,7 @@ def answer(desk: Desk, name: str, /, **args: Any) -> str:
     return run(desk, (name, args)).results[0].text
 
 
-def xlsx() -> bytes:
-    book = openpyxl.Workbook()
-    for row in (["day", "n", "twice"], ["2024-01-31", 1.0, "=B2*2"], ["n/a", None, None]):
-        book.active.append(row)
-    file = io.BytesIO()
-    book.save(file)
-    return file.getvalue()
-
-
-BOOK = xlsx()
+BOOK = files.xlsx(("Sheet", [["day", "n", "twice"], ["2024-01-31", 1.0, "=B2*2"], ["n/a", None, None]]))
 
 
 # -- the contract of all tools -----------------------------------------------------------------------------------------
@@ -383,17 +373,33 @@ def test_what_a_tool_answers_can_be_stored_and_sent() -> None:
 def test_a_spreadsheet_becomes_csv_and_what_it_lacks_is_said() -> None:
     batch = run(desk(attachments={"b.xlsx": BOOK}), ("convert_attachment", {"name": "b.xlsx", "path": "b.csv"}))
     assert batch.workspace["b.csv"] == b"day,n,twice\n2024-01-31,1,\nn/a,,\n"
-    assert batch.results[0].text == (
-        "wrote b.csv, 32 bytes, 3 lines; 1 formulas in the file have no stored value: their cells are empty"
-    )
+    assert batch.results[0].text.split("\n")[:3] == [
+        "wrote b.csv (32 bytes)",
+        "1 formulas in the file have no stored value: their cells are empty",
+        'b.csv: csv, 32 bytes, ASCII, delimiter ",", 3 rows (the header included) x 3 columns',
+    ]
+    assert "\n2024-01-31,1,\n" in batch.results[0].text
+
+
+def test_every_sheet_of_a_spreadsheet_is_saved_by_one_call() -> None:
+    book = files.xlsx(("One", [["a"], [1]]), ("Two", [["b"], [2]]))
+    batch = run(desk(attachments={"b.xlsx": book}), ("convert_attachment", {"name": "b.xlsx", "path": "d/{sheet}.csv"}))
+    assert {path: batch.workspace[path] for path in batch.workspace} == {"d/One.csv": b"a\n1\n", "d/Two.csv": b"b\n2\n"}
+    assert batch.results[0].text.startswith("wrote d/One.csv (4 bytes), d/Two.csv (4 bytes)\n")
+
+
+def test_an_image_is_saved_at_the_width_asked_for() -> None:
+    args = {"name": "a.png", "path": "small.webp", "width": 20}
+    batch = run(desk(attachments={"a.png": files.picture("PNG")}), ("convert_attachment", args))
+    assert "small.webp: WebP image, 20 x 10 pixels" in batch.results[0].text
 
 
 @pytest.mark.parametrize(
     ("args", "told"),
     [
-        ({"name": "b.xlsx", "path": "b.json"}, "only .xlsx to .csv can be converted"),
-        ({"name": "a.csv", "path": "b.csv"}, "only .xlsx to .csv can be converted"),
-        ({"name": "b.xlsx", "path": "b.csv", "sheet": "Two"}, "there is no sheet 'Two'; there are: 'Sheet'"),
+        ({"name": "b.xlsx", "path": "b.png"}, "'b.xlsx' does not become 'b.png'; there are: xlsx to csv, xlsx to json"),
+        ({"name": "a.csv", "path": "b"}, "'a.csv' does not become 'b'; there are: "),
+        ({"name": "b.xlsx", "path": "b.csv", "part": "Two"}, "there is no sheet 'Two'; there are: 'Sheet'"),
         ({"name": "cut.xlsx", "path": "b.csv"}, "is damaged"),
         ({"name": "nowhere.xlsx", "path": "b.csv"}, "there is no attachment"),
     ],

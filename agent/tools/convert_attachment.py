@@ -1,31 +1,37 @@
-"""Save an .xlsx attachment as csv, exactly, by code: never retype data. The first sheet unless named.
+"""Save an attachment (`part`: sheet, zip member, JSON path) as csv, json, txt or image, exactly, by code: never retype
+data. `{sheet}` in path: one file a sheet.
 
-The rules for dates, numbers and empty cells are those of `archives.csv_from_xlsx`.
+Which format becomes which, and the rules for dates, numbers and empty cells, stand in `agent.conversions`.
 """
 
 import asyncio
 
-from agent.archives import csv_from_xlsx, formulas_without_value
-from agent.errors import ToolError
+from pydantic import Field
+
+from agent.conversions import Wish, convert
+from agent.previews import preview
 from agent.records import Record
 from agent.tools.toolbox import Desk, Outcome, attachment
 from agent.workspace import MAX_DATA_BYTES
+
+SHOWN_RESULT_CHARS = 700
 
 
 class Args(Record):
     name: str
     path: str
-    sheet: str = ""
+    part: str = ""
+    width: int = Field(0, ge=0)
 
 
 async def run(desk: Desk, args: Args) -> Outcome:
     data = attachment(desk, args.name)
-    if not (args.name.lower().endswith((".xlsx", ".xlsm")) and args.path.lower().endswith(".csv")):
-        raise ToolError(f"only .xlsx to .csv can be converted, not {args.name[:80]!r} to {args.path[:80]!r}")
     # in a thread: a large spreadsheet takes seconds, and other tasks share this loop
-    csv = await asyncio.to_thread(csv_from_xlsx, data, args.sheet)
-    hollow = await asyncio.to_thread(formulas_without_value, data)
-    workspace = desk.workspace.write(args.path, csv, workflows=desk.workflows, max_bytes=MAX_DATA_BYTES)
-    lines = csv.count(b"\n")
-    note = f"; {hollow} formulas in the file have no stored value: their cells are empty" if hollow else ""
-    return Outcome(f"wrote {args.path}, {len(csv)} bytes, {lines} lines{note}", workspace)
+    converted = await asyncio.to_thread(convert, args.name, data, args.path, Wish(part=args.part, width=args.width))
+    workspace = desk.workspace
+    for path, made in converted.files.items():
+        workspace = workspace.write(path, made, workflows=desk.workflows, max_bytes=MAX_DATA_BYTES)
+    wrote = ", ".join(f"{path} ({len(made):,} bytes)" for path, made in converted.files.items())
+    first, made = next(iter(converted.files.items()))
+    shown = await asyncio.to_thread(preview, first, made, max_chars=SHOWN_RESULT_CHARS)
+    return Outcome("\n".join(filter(None, [f"wrote {wrote}", converted.note, shown])), workspace)

@@ -1,10 +1,12 @@
-"""Show what an attachment is and its first rows, lines or items. `part`: sheet, zip member or JSON path (`a.0.b`)."""
+"""Show what an attachment is and its first rows, lines, pages or items. `part`: sheet, zip member or path in JSON
+(`a.0.b`)."""
 
 import asyncio
 
 from pydantic import Field
 
-from agent.previews import Window, preview
+from agent.looks import Window
+from agent.previews import preview
 from agent.records import Record
 from agent.tools.toolbox import SHOWN_CHARS, Desk, Outcome, attachment
 

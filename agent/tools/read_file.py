@@ -2,7 +2,8 @@
 
 from pydantic import Field
 
-from agent.previews import Window, excerpt
+from agent.looks import Window
+from agent.previews import excerpt
 from agent.records import Record
 from agent.tools.toolbox import SHOWN_CHARS, Desk, Outcome, existing
 
