@@ -1,6 +1,7 @@
 """The commands for people. Whatever goes wrong is one sentence with its remedy, never a traceback."""
 
 import asyncio
+import json
 import sys
 import time
 from collections.abc import Iterator
@@ -180,6 +181,24 @@ def doctor(
     diagnoses = asyncio.run(doctor.examine(call=call))
     _console().print(doctor.table(diagnoses))
     raise typer.Exit(0 if all(diagnosis.healthy for diagnosis in diagnoses) else BAD_END)
+
+
+@app.command()
+def probe(
+    as_json: Annotated[bool, typer.Option("--json", help="The result as JSON instead of a table.")] = False,
+) -> None:
+    """Ask every configured model what it can do, and keep the answer: it costs a few thousand tokens a model."""
+    from agent import probe
+    from agent.events import configure
+
+    settings = _settings()
+    configure(settings.secret_values, quiet=True)
+    probed = asyncio.run(probe.probe(settings))
+    if as_json:
+        typer.echo(json.dumps(probe.as_json(probed)))
+    else:
+        _console().print(probe.table(probed))
+    raise typer.Exit(0 if all(one.profile for one in probed) else BAD_END)
 
 
 def _settings() -> "Settings":

@@ -52,10 +52,12 @@ class DurableHands:
             raise Permanent(NO_MODEL)
         try:
             schemas = self.workshop.schemas
-            reply = await model.complete(messages, schemas, timeout_s=left_s, escalation=escalation)
+            reply = await model.complete(
+                messages, schemas, timeout_s=left_s, escalation=escalation, profiles=self.job.profiles
+            )
         except Transient as fault:
             if self.clock() >= self.workshop.build_by(self.task) - 1:
-                raise LimitReached("deadline", str(fault)) from None
+                raise LimitReached("deadline", str(fault), fault.spent) from None
             raise
         await asyncio.to_thread(store.put_answer, key, reply.model_dump(mode="json"))
         await asyncio.to_thread(store.add_usage, self.task.id, reply.usage)

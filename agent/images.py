@@ -1,6 +1,12 @@
-"""What an image file says of itself in its header."""
+"""What an image file says of itself in its header, and the picture that a model is shown of it."""
 
-from typing import Literal
+import base64
+import io
+from typing import Any, Literal
+
+SEEN_SIDE = 1_024  # pixels of the longer side; beyond it providers scale down themselves, and charge for more
+SEEN_PIXELS = 25_000_000  # of an image that is opened at all: decoded it takes four bytes each
+SEEN_PNG_BYTES = 300_000  # a larger PNG is a photograph, which goes as JPEG
 
 
 def image_facts(data: bytes) -> str | None:
@@ -42,3 +48,36 @@ def _webp(data: bytes) -> str:
     else:
         width, height = (int.from_bytes(data[at : at + 2], "little") & 0x3FFF for at in (26, 28))
     return f"WebP image, {width} x {height} pixels"
+
+
+def picture_uri(data: bytes) -> str | None:
+    """A `data:` URI of what a model is shown of an image: its first frame, made anew; None where there is none."""
+    if image_facts(data) is None:
+        return None
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(data), formats=("PNG", "GIF", "JPEG", "WEBP")) as image:
+            return _seen(image) if image.width * image.height <= SEEN_PIXELS else None
+    except Exception:  # noqa: BLE001 - on hostile bytes pillow raises whatever it stumbles over
+        return None
+
+
+def _seen(image: Any) -> str:
+    from PIL import Image, ImageOps
+
+    image.draft("RGB", (SEEN_SIDE, SEEN_SIDE))  # a JPEG is decoded no larger than it is needed
+    picture = ImageOps.exif_transpose(image).convert("RGBA")
+    picture.thumbnail((SEEN_SIDE, SEEN_SIDE))
+    picture.info = {}  # no metadata of others
+    png = _saved(picture, "PNG")
+    if len(png) <= SEEN_PNG_BYTES:
+        return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+    plain = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
+    return f"data:image/jpeg;base64,{base64.b64encode(_saved(plain, 'JPEG')).decode()}"
+
+
+def _saved(picture: Any, kind: str) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, kind)
+    return file.getvalue()

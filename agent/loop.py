@@ -7,7 +7,7 @@ whoever hands them over may make them durable.
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
-from typing import Protocol
+from typing import Any, Protocol
 
 from agent.errors import LimitReached, ModelError
 from agent.llm.history import chars, shortened
@@ -55,7 +55,7 @@ class Limits:
             raise LimitReached("turns")
         if spent.prompt_tokens + spent.completion_tokens >= self.tokens:
             raise LimitReached("tokens")
-        if self.usd is not None and (spent.cost_usd or 0.0) >= self.usd:
+        if self.usd is not None and progress.known_usd >= self.usd:
             raise LimitReached("usd")
 
 
@@ -83,6 +83,7 @@ class Progress:
     best: Version
     latest: Version
     usage: Usage = field(default_factory=Usage)
+    known_usd: float = 0.0  # what the turns of known price cost: one of unknown price hides them in `usage`
     turns: int = 0
     silences: int = 0
     stalls: int = 0
@@ -102,9 +103,9 @@ async def build(start: Workspace, prompt: Sequence[Json], hands: Hands, limits: 
             limits.check(progress)
             reply = await hands.ask(messages, escalation(progress))
         except LimitReached as limit:
-            return replace(progress, stopped_by=str(limit), error=limit.reason)  # type: ignore[arg-type]
+            return stopped(progress, str(limit), limit.reason, limit.spent)
         except ModelError as error:
-            return replace(progress, stopped_by="model", error=str(error))
+            return stopped(progress, "model", str(error), error.spent)
         messages.append(reply.message)
         progress, answers = await turn(counted(progress, reply), reply, hands)
         messages.extend(answers)
@@ -142,7 +143,15 @@ def escalation(progress: Progress) -> Escalation:
 
 def counted(progress: Progress, reply: Reply) -> Progress:
     models = progress.models if reply.model in progress.models else (*progress.models, reply.model)
-    return replace(progress, usage=progress.usage + reply.usage, turns=progress.turns + 1, models=models)
+    known_usd = progress.known_usd + (reply.usage.cost_usd or 0.0)
+    usage = progress.usage + reply.usage
+    return replace(progress, usage=usage, known_usd=known_usd, turns=progress.turns + 1, models=models)
+
+
+def stopped(progress: Progress, stopped_by: str, error: str, spent: Mapping[str, Any]) -> Progress:
+    """The end of what nobody could answer any more; what was tried until then counts too."""
+    usage = progress.usage + Usage.model_validate(spent)
+    return replace(progress, usage=usage, stopped_by=stopped_by, error=error)  # type: ignore[arg-type]
 
 
 def silent(progress: Progress) -> Progress:

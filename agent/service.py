@@ -19,7 +19,7 @@ from agent import events, intake, net
 from agent.delivery import Parts
 from agent.engine import Engine
 from agent.errors import BadRequest, ConfigError
-from agent.llm.choice import NO_MODEL, open_model
+from agent.llm.choice import NO_MODEL, choose_models, open_model
 from agent.loop import Limits
 from agent.publish.git import Repositories
 from agent.publish.github import GitHubPublisher
@@ -167,6 +167,7 @@ def assemble(
         review=review,
         secrets=settings.secret_values,
         reserve_s=publisher.reserve_s,
+        models=[choice.key for choice in choose_models(settings)],
     )
     return Parts(
         store=store,
