@@ -112,7 +112,8 @@ class Delivery:
         except Exception as error:  # noqa: BLE001 - a fault of ours is no reason to publish nothing
             emit("build.fault", error=f"{type(error).__name__}: {error}")
             best = hands.best or Version(start, Review())
-            return Progress(best, best, stopped_by="fault", error=f"internal error: {type(error).__name__}")
+            reason = f"internal error: {type(error).__name__}"
+            return Progress(best, best, usage=hands.spent, stopped_by="fault", error=reason)
 
     async def _finish(self, task: Task, job: Job, site: Site, progress: Progress) -> tuple[Workspace, Build]:
         """What will be published is stored before anything is."""

@@ -13,7 +13,7 @@ from agent.llm.choice import NO_MODEL
 from agent.llm.model import Escalation, Model
 from agent.loop import Version
 from agent.publish.publisher import Step
-from agent.records import Json, Reply, Review, Task, ToolCall, ToolResult
+from agent.records import NOTHING, Json, Reply, Review, Task, ToolCall, ToolResult, Usage
 from agent.review.report import report
 from agent.store import Store
 from agent.tools.toolbox import Batch
@@ -34,10 +34,13 @@ class DurableHands:
     job: Job
     attempt: int
     best: Version | None = None  # of those that were reviewed
+    spent: Usage = NOTHING  # on the answers so far
 
     async def ask(self, messages: Sequence[Json], escalation: Escalation) -> Reply:
         key = await self.step("model_call", partial(self._buy, messages, escalation))
-        return Reply.model_validate(await asyncio.to_thread(self.store.answer, key))
+        reply = Reply.model_validate(await asyncio.to_thread(self.store.answer, key))
+        self.spent += reply.usage
+        return reply
 
     async def _buy(self, messages: Sequence[Json], escalation: Escalation) -> str:
         """The answer's key. It is stored first thing: a crash before this step's end does not buy it twice."""

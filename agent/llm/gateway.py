@@ -104,6 +104,7 @@ class Gateway(Model):
         """What comes of one request to the first model: no retry, no other model, nothing left out. Never raises."""
         await self.warm_up()
         choice, began = self._choices[0], self._clock()
+        choice = informed(choice, [Profile(key=choice.key, made_at=0, images=True)])  # it is shown what there is
         if choice.lacks_key:
             return Observation("no_key", sentence("no_key", choice))
         response = await self._request(choice, _Question(messages, tools, effort), timeout_s=timeout_s)
@@ -157,6 +158,8 @@ class Gateway(Model):
 
     async def _request(self, choice: ModelChoice, question: "_Question", *, timeout_s: float) -> Any:
         """litellm's response, or a Fault. The exception itself, which may hold the key, ends here."""
+        if timeout_s <= 0:
+            return Fault(408, "", "no time is left")
         optional = {
             # A local server wants no key, but OpenAI's client wants one.
             "api_key": _key(choice) or (choice.base_url and "none"),
