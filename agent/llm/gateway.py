@@ -194,7 +194,7 @@ class Gateway(Model):
             reply = read_reply({"content": words}, "tool_use_failed", usage, choice.name)
             return reply.model_copy(update={"message": {**reply.message, SPOKEN: "failed"}})
         if found == "passing":
-            raise Transient(words, retry_after_s=fault.retry_after_s)
+            raise (_Hung if fault.status == 408 else Transient)(words, retry_after_s=fault.retry_after_s)
         if found == "unreadable":
             raise _Unreadable(words)
         raise _NoTools(words) if found == "tools" else Permanent(words)
@@ -202,6 +202,10 @@ class Gateway(Model):
 
 class _NoTools(Permanent):
     """The model cannot be asked for tool calls, but perhaps for text."""
+
+
+class _Hung(Transient):
+    """No answer in the time there was: another try would take as long, so another model is the better one."""
 
 
 class _Unreadable(Transient):
@@ -246,12 +250,14 @@ class _Candidate:
     choice: ModelChoice
     ready_at: float
     tries: int = 0
+    hangs: bool = False  # it gave no answer in all the time it had
     unreadable: int = 0
     fault: ModelError | None = None
     spent: Usage = field(default_factory=Usage)
 
     def failed(self, fault: ModelError, now: float) -> None:
         self.tries += 1
+        self.hangs = isinstance(fault, _Hung)
         self.spent += FAILED
         if isinstance(fault, _Unreadable):
             self.unreadable += 1
@@ -267,8 +273,8 @@ class _Candidate:
 
 
 def _next(able: Sequence[_Candidate], now: float) -> _Candidate:
-    """The first that need not wait long, else the one that waits least."""
-    soon = (candidate for candidate in able if candidate.ready_at - now <= PATIENCE_S)
+    """The first that answers and need not wait long, else the one that waits least."""
+    soon = (candidate for candidate in able if candidate.ready_at - now <= PATIENCE_S and not candidate.hangs)
     return next(soon, None) or min(able, key=lambda candidate: candidate.ready_at)
 
 
