@@ -117,10 +117,12 @@ def run(
     data: Annotated[Path | None, typer.Option(help="Its DATA_DIR instead of DATA_DIR/run.")] = None,
 ) -> None:
     """Build one task in this process. The site and the call back stay on this machine."""
-    from agent import client
+    from agent import client, probe
 
-    task = client.read_task(file) | {"nonce": client.new_nonce()}
-    raise typer.Exit(asyncio.run(_run(task, data or _settings().data_dir / "run")))
+    task, settings = client.read_task(file) | {"nonce": client.new_nonce()}, _settings()
+    data_dir = data or settings.data_dir / "run"
+    probe.lend(settings, data_dir)
+    raise typer.Exit(asyncio.run(_run(task, data_dir)))
 
 
 async def _run(task: dict[str, Any], data_dir: Path) -> int:
@@ -187,7 +189,7 @@ def doctor(
 def probe(
     as_json: Annotated[bool, typer.Option("--json", help="The result as JSON instead of a table.")] = False,
 ) -> None:
-    """Ask every configured model what it can do, and keep the answer: it costs a few thousand tokens a model."""
+    """Ask every configured model what it can do, and keep the answer: about 2,000 tokens a model."""
     from agent import probe
     from agent.events import configure
 

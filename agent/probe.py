@@ -1,10 +1,11 @@
-"""Asks every configured model what it can do, keeps the profiles and shows them. It spends a few thousand tokens."""
+"""Asks every configured model what it can do, keeps and shows the answers: about 2,000 tokens a model."""
 
 import asyncio
 import time
 from collections.abc import Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -56,6 +57,18 @@ async def _probed(choice: ModelChoice, settings: Settings, store: Store) -> Prob
     clean = Redactor(settings.secret_values).clean  # a provider may repeat the key that it was sent
     lines = [Line(line.what, line.verdict, plain(clean(line.found))) for line in interview.lines]
     return Probed(choice.name, lines, interview.profile if interview.reached else None)
+
+
+def lend(settings: Settings, data_dir: Path) -> None:
+    """What is known of the models goes to a DATA_DIR of its own too, as `run` has one. Raises ConfigError."""
+    if not settings.database_url and not settings.data_dir.is_dir():
+        return
+    with suppress(OSError):
+        data_dir.mkdir(parents=True, exist_ok=True)
+    own = settings.model_copy(update={"data_dir": data_dir, "database_url": None})
+    with closing(Store(settings.database)) as here, closing(Store(own.database)) as there:
+        for profile in here.profiles([choice.key for choice in choose_models(settings)]):
+            there.put_profile(profile)
 
 
 def table(probed: Sequence[Probed]) -> RenderableType:

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from agent import cli
 from agent.doctor import LOOKS
-from agent.records import Finding, Skipped
+from agent.records import Finding, Skipped, Usage
 from agent.settings import Settings
 from agent.show import record, status_of
 from agent.store import Store
@@ -209,10 +209,12 @@ def test_send_wait_ends_well_only_without_a_failed_check(run: Run, tmp_path: Pat
 def test_show_prints_all_that_is_known(run: Run, tmp_path: Path) -> None:
     with closing(store(tmp_path / "data")) as database:
         doors.add_finished(database, doors.task())
+        database.add_usage(doors.TASK_ID, Usage(failed_calls=3))
     code, out, _ = run("show", doors.TASK_ID)
     assert code == 0
     for known in (
-        "harbour, round 1", "state       done", "days ago", "#total", "no element matches", "license", "as written",
+        "harbour, round 1", "failed calls  3, retried",
+        "state         done", "days ago", "#total", "no element matches", "license", "as written",
         doors.PUBLICATION.pages_url, doors.PUBLICATION.repo_url, doors.PUBLICATION.commit_sha, "(live)",
         "pending", "502", "2 model calls", "1,234 tokens", "$0.0125", "build", "its url is null", "passed",
     ):  # fmt: skip

@@ -73,12 +73,12 @@ def test_what_cannot_be_shown_is_no_picture(name: str) -> None:
     assert picture_uri(HOSTILE[name]) is None
 
 
-def test_the_picture_of_the_probe_has_its_colours() -> None:
+def test_the_picture_of_the_probe_is_sound_and_has_its_colours() -> None:
+    Image.open(io.BytesIO(base64.b64decode(PICTURE.partition(",")[2]))).verify()  # pillow draws damaged ones too
+    halves = {(255, 255, 0): LEFT, (0, 0, 255): RIGHT}
     picture = opened(PICTURE)
-    assert {
-        LEFT: picture.getpixel((1, 1)),
-        RIGHT: picture.getpixel((picture.width - 1, 1)),
-    } == {LEFT: (255, 255, 0), RIGHT: (0, 0, 255)}
+    for y in range(picture.height):
+        assert [halves[picture.getpixel((x, y))] for x in (0, 31, 32, 63)] == [LEFT, LEFT, RIGHT, RIGHT]  # type: ignore[index]
 
 
 # -- from a picture to a model -----------------------------------------------------------------------------------------

@@ -25,8 +25,9 @@ COPY = f"Call write_file once. {FILE}"
 COLOURS = "The picture has a left and a right half. Answer with two words: the left colour, then the right colour."
 LEFT, RIGHT = "yellow", "blue"  # of the picture below, 64 pixels wide
 PICTURE = (
-    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAEAAAABACAIAAAAlC+aJAAAAUklEQVR42u3PQQ0AMAwDsWb8Obco8pjkI3Bydqda0h28"
-    "+TwAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAACAfgdyxwN/nQyiHwAAAABJRU5ErkJggg=="
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAEAAAABACAIAAAAlC+aJAAAAZElEQVR4nO3PwRHAMAzDsLr775xM4eBDDCAd55xv"
+    "1czuwb+6/kABWgFaAVoBWgFaAVoBWgFaAVoBWgFaAVoBWgFaAVoBWgFaAVoBWgFaAVoBWgFaAVoBWgFaAVoBWgFaAVoB2gVyxwN/cHHszwAAAA"
+    "BJRU5ErkJggg=="
 )
 HARD_FILES = {  # what breaks the arguments of tool calls
     "a.html": '<p class="note">She said: "5 < 6 & 7 > 6"</p>\n<p>it\'s \\ fine</p>',
@@ -68,7 +69,7 @@ class Interview:
         self._sleep = sleep
 
     async def hold(self) -> None:
-        """Ten requests at most; a model that cannot be reached is asked nothing more."""
+        """Nine questions at most; a model that cannot be reached is asked nothing more."""
         await self._can_answer()
         if not self.reached:
             return
