@@ -107,10 +107,10 @@ async def profiles(settings: Settings) -> str:
     choices = choose_models(settings)
     try:
         with closing(await asyncio.to_thread(Store, settings.database)) as store:
-            known = {profile.key: profile for profile in store.profiles([choice.key for choice in choices])}
+            known = {profile.key: profile for profile in store.profiles([choice.profile_key for choice in choices])}
     except ConfigError:  # which the database's own line tells
         return "unknown while the database does not answer"
-    return "; ".join(f"{choice.name}: {_abilities(known.get(choice.key))}" for choice in choices) or "no model"
+    return "; ".join(f"{choice.name}: {_abilities(known.get(choice.profile_key))}" for choice in choices) or "no model"
 
 
 def _abilities(profile: Profile | None) -> str:

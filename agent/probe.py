@@ -49,7 +49,7 @@ async def probe(settings: Settings) -> list[Probed]:
 
 async def _probed(choice: ModelChoice, settings: Settings, store: Store) -> Probed:
     prompts = Prompts(settings.prompts_dir)
-    nothing_yet = Profile(key=choice.key, made_at=time.time())
+    nothing_yet = Profile(key=choice.profile_key, made_at=time.time())
     interview = Interview(Gateway([choice], prompts=prompts), nothing_yet, schemas=toolbox.schemas(), prompts=prompts)
     await interview.hold()
     if interview.reached:
@@ -67,7 +67,7 @@ def lend(settings: Settings, data_dir: Path) -> None:
         data_dir.mkdir(parents=True, exist_ok=True)
     own = settings.model_copy(update={"data_dir": data_dir, "database_url": None})
     with closing(Store(settings.database)) as here, closing(Store(own.database)) as there:
-        for profile in here.profiles([choice.key for choice in choose_models(settings)]):
+        for profile in here.profiles([choice.profile_key for choice in choose_models(settings)]):
             there.put_profile(profile)
 
 

@@ -101,7 +101,7 @@ NOTHING = Usage()
 class Profile(Record):
     """What a model was found able to do when it was probed. None: it could not be told."""
 
-    key: str  # the model and a hash of its address: see `ModelChoice.key`
+    key: str  # the model and a hash of its address: see `ModelChoice.profile_key`
     made_at: float  # Unix time, seconds
     tools: bool | None = None  # native tool calls
     parallel: bool | None = None  # several of them in one answer

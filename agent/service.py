@@ -167,7 +167,7 @@ def assemble(
         review=review,
         secrets=settings.secret_values,
         reserve_s=publisher.reserve_s,
-        models=[choice.key for choice in choose_models(settings)],
+        models=[choice.profile_key for choice in choose_models(settings)],
     )
     return Parts(
         store=store,

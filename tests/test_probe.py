@@ -64,7 +64,7 @@ def interviewed(answers: Answers) -> tuple[Interview, list[Json], Time]:
         one, now = choice(server.url), Time()
         interview = Interview(
             Gateway([one]),
-            Profile(key=one.key, made_at=0),
+            Profile(key=one.profile_key, made_at=0),
             schemas=toolbox.schemas(),
             prompts=Prompts(PROMPTS),
             sleep=now.sleep,
@@ -103,6 +103,12 @@ def test_a_model_that_can_only_talk_is_known_for_that() -> None:
         "speed": "pass",
         "price": "unknown",
     }
+
+
+def test_a_provider_that_refuses_a_tools_schema_is_asked_in_text() -> None:
+    interview, _, _ = interviewed(lambda body: fault(400, "invalid schema") if body.get("tools") else capable(body))
+    assert (interview.profile.tools, interview.profile.text) == (False, True)
+    assert "invalid schema" in next(line.found for line in interview.lines if line.what == "tools")
 
 
 def test_broken_arguments_are_counted() -> None:
@@ -149,7 +155,7 @@ def test_a_refused_question_asks_nothing_more() -> None:
 
 def test_a_profile_belongs_to_one_model_at_one_address() -> None:
     here, there = choice("http://a.example/v1"), choice("http://b.example/v1")
-    known = Profile(key=here.key, made_at=0, images=True)
+    known = Profile(key=here.profile_key, made_at=0, images=True)
     assert informed(here, [known]).sees
     assert not informed(there, [known]).sees
     assert not informed(choice("http://a.example/v1", "openai/other"), [known]).sees
@@ -162,7 +168,7 @@ def test_what_is_known_is_lent_to_a_data_dir_of_its_own(tmp_path: Path) -> None:
     profiled(here, test={"tools": False})
     lend(here, tmp_path / "there")
     with closing(Store(settings(tmp_path / "there").database)) as store:
-        assert [profile.tools for profile in store.profiles([one.key])] == [False]
+        assert [profile.tools for profile in store.profiles([one.profile_key])] == [False]
 
 
 def test_a_profile_of_another_version_counts_as_none(tmp_path: Path) -> None:
@@ -189,7 +195,7 @@ def test_a_model_known_not_to_call_is_asked_in_text_from_its_first_turn(
     mode: Any, tools: bool | None, due: bool
 ) -> None:
     one = ModelChoice(name="openai/a", tool_mode=mode)
-    known = informed(one, [Profile(key=one.key, made_at=0, tools=tools)])
+    known = informed(one, [Profile(key=one.profile_key, made_at=0, tools=tools)])
     assert is_due([{"role": "user", "content": "hi"}], known) is due
 
 
@@ -201,7 +207,7 @@ def profiled(configured: Settings, **known: Json) -> None:
     with closing(Store(configured.database)) as store:
         for one in choose_models(configured):
             told = known[one.name.rpartition("/")[2]]
-            store.put_profile(Profile(key=one.key, made_at=time.time(), **told))
+            store.put_profile(Profile(key=one.profile_key, made_at=time.time(), **told))
 
 
 def test_pictures_go_to_the_model_that_sees_and_words_to_the_one_that_does_not(tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ TASK: list[Json] = [{"role": "system", "content": "S"}, {"role": "user", "conten
 
 
 def profile_of(one: ModelChoice, **known: object) -> Profile:
-    return Profile.model_validate({"key": one.key, "made_at": 0.0, **known})
+    return Profile.model_validate({"key": one.profile_key, "made_at": 0.0, **known})
 
 
 def test_what_is_not_seen_is_the_text_as_it_was() -> None:

@@ -104,7 +104,9 @@ class Gateway(Model):
         """What comes of one request to the first model: no retry, no other model, nothing left out. Never raises."""
         await self.warm_up()
         choice, began = self._choices[0], self._clock()
-        choice = informed(choice, [Profile(key=choice.key, made_at=0, images=True)])  # it is shown what there is
+        choice = informed(
+            choice, [Profile(key=choice.profile_key, made_at=0, images=True)]
+        )  # it is shown what there is
         if choice.lacks_key:
             return Observation("no_key", sentence("no_key", choice))
         response = await self._request(choice, _Question(messages, tools, effort), timeout_s=timeout_s)

@@ -96,7 +96,7 @@ class Interview:
         for _ in range(CALL_TRIES):
             seen = await self._ask(CALLS, self._schemas)
             calls = seen.reply.calls if seen.reply else ()
-            if calls or seen.cause == "tools":
+            if calls or seen.cause in ("tools", *REFUSED):  # or the schema of one of them
                 break
             if seen.reply is None and seen.cause != "mistake":
                 return self._note("tools", "unknown", seen.error)

@@ -59,7 +59,7 @@ class ModelChoice(Record):
     profile: Profile | None = None  # what is known of it from a probe
 
     @property
-    def key(self) -> str:
+    def profile_key(self) -> str:
         """Under which its profile is kept: the same name at another address is another model."""
         return f"{self.name} {sha256((self.base_url or '').encode())[:12]}"
 
@@ -80,7 +80,7 @@ class ModelChoice(Record):
 
 def informed(choice: ModelChoice, profiles: Iterable[Profile]) -> ModelChoice:
     """The choice with the profile that is its own, if there is one."""
-    own = next((profile for profile in profiles if profile.key == choice.key), None)
+    own = next((profile for profile in profiles if profile.key == choice.profile_key), None)
     return choice.model_copy(update={"profile": own})
 
 
