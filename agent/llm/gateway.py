@@ -103,10 +103,8 @@ class Gateway(Model):
     ) -> "Observation":
         """What comes of one request to the first model: no retry, no other model, nothing left out. Never raises."""
         await self.warm_up()
-        choice, began = self._choices[0], self._clock()
-        choice = informed(
-            choice, [Profile(key=choice.profile_key, made_at=0, images=True)]
-        )  # it is shown what there is
+        first, began = self._choices[0], self._clock()
+        choice = informed(first, [Profile(key=first.profile_key, made_at=0, images=True)])  # pictures are not kept back
         if choice.lacks_key:
             return Observation("no_key", sentence("no_key", choice))
         response = await self._request(choice, _Question(messages, tools, effort), timeout_s=timeout_s)
