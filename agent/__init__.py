@@ -4,7 +4,7 @@ The house, a floor a line; a module imports only from floors below its own:
 
     main.py                        app for uvicorn, the commands for people; nothing happens on import
     cli                            the commands
-    demo · doctor                  two rounds with an evaluator of its own · what would stand in a task's way
+    demo · doctor · probe          two rounds with an evaluator of its own · what stands in the way · what models can do
     testing                        stand-ins for the world outside, such as a GitHub on loopback
     client                         a task file read, sent and watched, as an evaluator would
     show                           a task on a terminal
@@ -20,7 +20,7 @@ The house, a floor a line; a module imports only from floors below its own:
     review                         verdicts with evidence on one workspace
     publish                        publisher (the steps) · git · remote · local · sites · github and its parts
     tools                          one file a tool, and the toolbox that lists and calls them
-    llm                            model (protocol) · gateway (litellm) · text_protocol · choice · replay
+    llm                            model (protocol) · gateway (litellm) · text_protocol · interview · choice · replay
     intake · prompts · store       request to task · the Jinja templates · the only SQL
     net · previews · workflows     the guarded HTTP client · what a person would see of a file · GitHub's workflow files
     attachments · checks · conversions · looks  `data:` URIs · checks in one form · other formats · what a file shows

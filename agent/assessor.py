@@ -11,7 +11,7 @@ from agent.buyer import Buyer, Order
 from agent.errors import AgentError, LimitReached, ModelError
 from agent.previews import fence
 from agent.prompts import Prompts
-from agent.records import Check, Json, Task
+from agent.records import NOTHING, Check, Json, Task, Usage
 from agent.review import judge, probes
 from agent.review.browser import Gone, NoBrowser, PageFault
 from agent.review.judge import Judged
@@ -46,7 +46,7 @@ class Assessor:
             until = _share(buyer.clock(), until, COMPILE_S)
             reply = await buyer.buy(Order(task.id, attempt, "compile", "compile", messages, until))
         except (NoBrowser, Gone, ModelError, LimitReached) as error:
-            return Compiled(why=f"not compiled: {_reason(error)}")
+            return Compiled(why=f"not compiled: {_reason(error)}", usage=_spent(error))
         try:
             made = await self._review.believed(probes.read(reply.text, checks))
         except (ValueError, NoBrowser, Gone) as error:
@@ -65,7 +65,7 @@ class Assessor:
             until = _share(buyer.clock(), until, JUDGE_S)
             reply = await buyer.buy(Order(task.id, attempt, f"judge {workspace.digest}", "judge", messages, until))
         except (NoBrowser, Gone, PageFault, ModelError, LimitReached) as error:
-            return Judged(opinions=judge.undecided(asked, _reason(error)))
+            return Judged(opinions=judge.undecided(asked, _reason(error)), usage=_spent(error))
         try:
             opinions = judge.read(reply.text, asked, shown)
         except ValueError as error:
@@ -114,3 +114,8 @@ def _key(check: Check) -> str:
 
 def _reason(error: AgentError) -> str:
     return f"the limit of {error} is reached" if isinstance(error, LimitReached) else str(error)
+
+
+def _spent(error: AgentError) -> Usage:
+    """What requests in vain took."""
+    return Usage.model_validate(error.spent) if isinstance(error, ModelError | LimitReached) else NOTHING

@@ -9,7 +9,7 @@ from agent.errors import LimitReached, Permanent, Transient
 from agent.events import emit
 from agent.llm.choice import NO_MODEL
 from agent.llm.model import Escalation, Model
-from agent.records import Json, Reply, Stage
+from agent.records import Json, Profile, Reply, Stage
 from agent.store import Store
 from agent.workspace import sha256
 
@@ -26,6 +26,7 @@ class Order:
     until: float  # Unix time, seconds
     tools: Sequence[Json] = ()
     escalation: Escalation = 0
+    profiles: Sequence[Profile] = ()
 
     @property
     def key(self) -> str:
@@ -60,8 +61,14 @@ class Buyer:
         if self.model is None:
             raise Permanent(NO_MODEL)
         try:
-            return await self.model.complete(order.messages, order.tools, timeout_s=left_s, escalation=order.escalation)
+            return await self.model.complete(
+                order.messages,
+                order.tools,
+                timeout_s=left_s,
+                escalation=order.escalation,
+                profiles=order.profiles,
+            )
         except Transient as fault:
             if self.clock() >= order.until - 1:
-                raise LimitReached("deadline", str(fault)) from None
+                raise LimitReached("deadline", str(fault), fault.spent) from None
             raise

@@ -1,6 +1,7 @@
 """The commands for people. Whatever goes wrong is one sentence with its remedy, never a traceback."""
 
 import asyncio
+import json
 import sys
 import time
 from collections.abc import Iterator
@@ -116,10 +117,12 @@ def run(
     data: Annotated[Path | None, typer.Option(help="Its DATA_DIR instead of DATA_DIR/run.")] = None,
 ) -> None:
     """Build one task in this process. The site and the call back stay on this machine."""
-    from agent import client
+    from agent import client, probe
 
-    task = client.read_task(file) | {"nonce": client.new_nonce()}
-    raise typer.Exit(asyncio.run(_run(task, data or _settings().data_dir / "run")))
+    task, settings = client.read_task(file) | {"nonce": client.new_nonce()}, _settings()
+    data_dir = data or settings.data_dir / "run"
+    probe.lend(settings, data_dir)
+    raise typer.Exit(asyncio.run(_run(task, data_dir)))
 
 
 async def _run(task: dict[str, Any], data_dir: Path) -> int:
@@ -180,6 +183,24 @@ def doctor(
     diagnoses = asyncio.run(doctor.examine(call=call))
     _console().print(doctor.table(diagnoses))
     raise typer.Exit(0 if all(diagnosis.healthy for diagnosis in diagnoses) else BAD_END)
+
+
+@app.command()
+def probe(
+    as_json: Annotated[bool, typer.Option("--json", help="The result as JSON instead of a table.")] = False,
+) -> None:
+    """Ask every configured model what it can do, and keep the answer: about 2,000 tokens a model."""
+    from agent import probe
+    from agent.events import configure
+
+    settings = _settings()
+    configure(settings.secret_values, quiet=True)
+    probed = asyncio.run(probe.probe(settings))
+    if as_json:
+        typer.echo(json.dumps(probe.as_json(probed)))
+    else:
+        _console().print(probe.table(probed))
+    raise typer.Exit(0 if all(one.profile for one in probed) else BAD_END)
 
 
 def _settings() -> "Settings":

@@ -152,7 +152,7 @@ class Delivery:
         except Exception as error:  # noqa: BLE001 - a fault of ours is no reason to publish nothing
             emit("build.fault", error=f"{type(error).__name__}: {error}")
             best, fault = hands.best or begun.best, f"internal error: {type(error).__name__}"
-            return replace(begun, best=best, latest=best, stopped_by="fault", error=fault)
+            return replace(begun, best=best, latest=best, usage=hands.bought, stopped_by="fault", error=fault)
 
     async def _published(
         self, hands: DurableHands, site: Site, progress: Progress

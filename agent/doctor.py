@@ -18,11 +18,12 @@ from agent.llm.choice import NO_MODEL, ModelChoice, choose_models, open_model
 from agent.prompts import Prompts
 from agent.publish.git import Repositories
 from agent.publish.github import GitHubPublisher
+from agent.records import Profile
 from agent.review.browser import Browser
 from agent.sandbox import NoSandbox, Sandbox
 from agent.service import open_publisher
 from agent.settings import MIN_SECRET_CHARS, Settings
-from agent.show import mark, plain
+from agent.show import mark, plain, span
 from agent.store import Store
 from agent.web.access import is_loopback
 from agent.web.servers import listen
@@ -101,6 +102,24 @@ def origin(choice: ModelChoice, settings: Settings) -> str:
         return f"{choice.name}, the default of {choice.key_variable}"
     key = f", with the key of {choice.key_variable}" if choice.api_key else ""
     return f"{choice.name}, named by {choice.name_variable}{key}"
+
+
+async def profiles(settings: Settings) -> str:
+    choices = choose_models(settings)
+    try:
+        with closing(await asyncio.to_thread(Store, settings.database)) as store:
+            known = {profile.key: profile for profile in store.profiles([choice.profile_key for choice in choices])}
+    except ConfigError:  # which the database's own line tells
+        return "unknown while the database does not answer"
+    return "; ".join(f"{choice.name}: {_abilities(known.get(choice.profile_key))}" for choice in choices) or "no model"
+
+
+def _abilities(profile: Profile | None) -> str:
+    if profile is None:
+        return "not probed, so what it can do is found out as tasks run: main.py probe asks it"
+    named = {"tools": profile.tools, "parallel calls": profile.parallel, "images": profile.images}
+    found = ", ".join(name if can else f"no {name}" for name, can in named.items() if can is not None)
+    return f"probed {span(time.time() - profile.made_at)} ago: {found or 'nothing could be told'}"
 
 
 async def answer(settings: Settings) -> str:
@@ -245,6 +264,7 @@ LOOKS: dict[str, Look] = {
     "run_python": run_python,
     "DATA_DIR": data_dir,
     "database": database,
+    "profile": profiles,
     "PORT": port,
     "SITES_PORT": sites_port,
     "SITES_URL": sites_url,

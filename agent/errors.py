@@ -16,6 +16,9 @@ The message says what is wrong, with which value, and what to do instead. An err
 `args`, so that one stored by the engine comes back as the same error.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 
 class AgentError(Exception):
     """Root of every error this project raises on purpose; the first argument is its message."""
@@ -37,14 +40,21 @@ class ToolError(AgentError):
 
 
 class ModelError(AgentError):
-    """A model call gave no usable answer."""
+    """A model call gave no usable answer. `spent` is what its requests took all the same: a `Usage` as JSON."""
+
+    def __init__(self, message: str, spent: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message, spent)
+        self.spent = spent or {}
 
 
 class Transient(ModelError):
     """The provider may answer the same call later. `retry_after_s` is its own wish, when it named one."""
 
-    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
-        super().__init__(message, retry_after_s)
+    def __init__(
+        self, message: str, retry_after_s: float | None = None, spent: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(message, spent)
+        self.args = (message, retry_after_s, spent)
         self.retry_after_s = retry_after_s
 
 
@@ -53,11 +63,15 @@ class Permanent(ModelError):
 
 
 class LimitReached(AgentError):
-    """A limit of the task is used up: turns, tokens, usd or deadline. `reason`: what used it up, where it is known."""
+    """A limit of the task is used up: turns, tokens, usd or deadline.
 
-    def __init__(self, limit: str, reason: str = "") -> None:
-        super().__init__(limit, reason)
+    `reason`: what used it up, where it is known; `spent`: what that took, a `Usage` as JSON.
+    """
+
+    def __init__(self, limit: str, reason: str = "", spent: Mapping[str, Any] | None = None) -> None:
+        super().__init__(limit, reason, spent)
         self.reason = reason
+        self.spent = spent or {}
 
 
 class Objection(AgentError):

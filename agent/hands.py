@@ -11,7 +11,7 @@ from agent.buyer import Buyer, Order
 from agent.llm.model import Escalation
 from agent.loop import Version
 from agent.publish.publisher import Step
-from agent.records import Json, Reply, Review, Task, ToolCall, ToolResult, Usage
+from agent.records import NOTHING, Json, Reply, Review, Task, ToolCall, ToolResult, Usage
 from agent.review.judge import Judged, applied, questions
 from agent.review.probes import Compiled
 from agent.review.report import report
@@ -40,7 +40,8 @@ class DurableHands:
     compiling: Compiling | None = None  # None: there is nothing to wait for, or not any more
     compiled: Compiled = field(default_factory=Compiled)
     best: Version | None = None  # of those that were reviewed
-    spent: Usage = field(default_factory=Usage)  # beside the turns: for probes and judges
+    bought: Usage = NOTHING  # the turns so far
+    spent: Usage = NOTHING  # beside the turns: for probes and judges
     asked: bool = False
     judged: dict[str, Judged] = field(default_factory=dict)  # by digest of the workspace
 
@@ -48,13 +49,15 @@ class DurableHands:
         self.asked = True
 
         async def buy() -> str:
-            schemas = await self.workshop.schemas()
+            schemas, profiles = await self.workshop.schemas(), self.job.profiles
             name, until = len(messages), self.workshop.build_by(self.task)
-            order = Order(self.task.id, self.attempt, name, "build", messages, until, schemas, escalation)
+            order = Order(self.task.id, self.attempt, name, "build", messages, until, schemas, escalation, profiles)
             await self.buyer.buy(order)
             return order.key
 
-        return Reply.model_validate(await asyncio.to_thread(self.store.answer, await self.step("model_call", buy)))
+        reply = Reply.model_validate(await asyncio.to_thread(self.store.answer, await self.step("model_call", buy)))
+        self.bought += reply.usage
+        return reply
 
     async def compile(self) -> None:
         """Waits for the probes, once; whatever became of them, the review goes on."""

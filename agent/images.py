@@ -1,9 +1,10 @@
-"""Images: what the header says, what the pixels show, and the same picture in another format and size.
+"""Images: what the header says, what the pixels show, what a model is shown, and the same in another format and size.
 
 A file is decoded only after its header was held against the limit of pixels, only by decoders of the formats below, and
 only its first frame. The only module that knows pillow, which it imports on first use.
 """
 
+import base64
 import io
 import re
 import warnings
@@ -21,6 +22,8 @@ QUALITY = {"JPEG": {"quality": 88}, "WEBP": {"quality": 85}, "PNG": {}}
 MAIN_COLOURS = 5
 SAMPLE_SIDE = 100  # pixels looked at along each side, to tell the main colours
 SHADE_BITS = 5  # colours that differ only in the last five bits of a channel are counted as one
+SEEN_SIDE = 1_024  # pixels of the longer side; beyond it providers scale down themselves, and charge for more
+SEEN_PNG_BYTES = 300_000  # a larger PNG is a photograph, which goes as JPEG
 
 
 def image_facts(data: bytes) -> str | None:
@@ -58,12 +61,18 @@ def converted_image(data: bytes, target: Literal["PNG", "JPEG", "WEBP"], width: 
         image = image.convert("RGBA" if image.has_transparency_data else "RGB")
         if width:
             image = image.resize(_size(image, width), Image.Resampling.LANCZOS)
-        if target == "JPEG" and image.mode == "RGBA":
-            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-        image.info = {}
-        file = io.BytesIO()
-        image.save(file, target, **QUALITY[target])
-    return file.getvalue()
+        return _saved(image, target)
+
+
+def picture_uri(data: bytes) -> str | None:
+    """A `data:` URI of what a model is shown of an image: its first frame, made anew; None where there is none."""
+    if _header_facts(data) is None:
+        return None
+    try:
+        with opened_image(data) as original:
+            return _seen(original)
+    except ToolError:
+        return None
 
 
 @contextmanager
@@ -82,6 +91,30 @@ def opened_image(data: bytes) -> Iterator[Any]:
         raise
     except Exception as error:  # on hostile bytes pillow raises whatever it stumbles over
         raise ToolError(f"the image is damaged or of an unknown make ({type(error).__name__})") from error
+
+
+def _seen(image: Any) -> str:
+    from PIL import ImageOps
+
+    image.draft("RGB", (SEEN_SIDE, SEEN_SIDE))  # a JPEG is decoded no larger than it is needed
+    picture = _of_eight_bits(ImageOps.exif_transpose(image)).convert("RGBA")
+    picture.thumbnail((SEEN_SIDE, SEEN_SIDE))
+    png = _saved(picture, "PNG")
+    if len(png) <= SEEN_PNG_BYTES:
+        return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+    return f"data:image/jpeg;base64,{base64.b64encode(_saved(picture, 'JPEG')).decode()}"
+
+
+def _saved(image: Any, target: Literal["PNG", "JPEG", "WEBP"]) -> bytes:
+    """Without metadata of others; a JPEG has nothing transparent."""
+    from PIL import Image
+
+    if target == "JPEG" and image.mode == "RGBA":
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    image.info = {}
+    file = io.BytesIO()
+    image.save(file, target, **QUALITY[target])
+    return file.getvalue()
 
 
 def _of_eight_bits(image: Any) -> Any:

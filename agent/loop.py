@@ -7,7 +7,7 @@ whoever hands them over may make them durable.
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
-from typing import Protocol
+from typing import Any, Protocol
 
 from agent.errors import LimitReached, ModelError
 from agent.llm.history import chars, shortened
@@ -65,7 +65,7 @@ class Limits:
         """Raises LimitReached: tokens or usd."""
         if spent.prompt_tokens + spent.completion_tokens >= self.tokens:
             raise LimitReached("tokens")
-        if self.usd is not None and (spent.cost_usd or 0.0) >= self.usd:
+        if self.usd is not None and spent.known_usd >= self.usd:
             raise LimitReached("usd")
 
 
@@ -131,9 +131,9 @@ async def turns(progress: Progress, hands: Hands, limits: Limits) -> Progress:
             limits.check(progress, progress.usage + hands.spent)
             reply = await hands.ask(progress.messages, escalation(progress))
         except LimitReached as limit:
-            return replace(progress, stopped_by=str(limit), error=limit.reason)  # type: ignore[arg-type]
+            return stopped(progress, str(limit), limit.reason, limit.spent)
         except ModelError as error:
-            return replace(progress, stopped_by="model", error=str(error))
+            return stopped(progress, "model", str(error), error.spent)
         progress, answers = await turn(counted(progress, reply), reply, hands, limits)
         progress = said(progress, [reply.message, *answers])
     return progress
@@ -206,6 +206,12 @@ def escalation(progress: Progress) -> Escalation:
 def counted(progress: Progress, reply: Reply) -> Progress:
     models = progress.models if reply.model in progress.models else (*progress.models, reply.model)
     return replace(progress, usage=progress.usage + reply.usage, turns=progress.turns + 1, models=models)
+
+
+def stopped(progress: Progress, stopped_by: str, error: str, spent: Mapping[str, Any]) -> Progress:
+    """The end of what nobody could answer any more; what was tried until then counts too."""
+    usage = progress.usage + Usage.model_validate(spent)
+    return replace(progress, usage=usage, stopped_by=stopped_by, error=error)  # type: ignore[arg-type]
 
 
 def silent(progress: Progress) -> Progress:

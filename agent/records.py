@@ -87,6 +87,13 @@ class Usage(Record):
         """The same, put down to one stage."""
         return self.model_copy(update={"by_stage": {stage: self.model_copy(update={"by_model": {}})}})
 
+    @property
+    def known_usd(self) -> float:
+        """What the models of known price cost: one of unknown price hides them in `cost_usd`."""
+        if self.cost_usd is not None:
+            return self.cost_usd
+        return sum(usage.known_usd for usage in self.by_model.values())
+
     def __add__(self, other: "Usage") -> "Usage":
         known = self.cost_usd is not None and other.cost_usd is not None
         return Usage(
@@ -106,6 +113,24 @@ NOTHING = Usage()
 
 def _added(one: dict[str, Usage], other: dict[str, Usage]) -> dict[str, Usage]:
     return {name: one.get(name, NOTHING) + other.get(name, NOTHING) for name in one | other}
+
+
+class Profile(Record):
+    """What a model was found able to do when it was probed. None: it could not be told."""
+
+    key: str  # the model and a hash of its address: see `ModelChoice.profile_key`
+    made_at: float  # Unix time, seconds
+    tools: bool | None = None  # native tool calls
+    parallel: bool | None = None  # several of them in one answer
+    hard_calls: int = 0  # calls seen whose arguments held quotes, line breaks and HTML
+    broken_calls: int = 0  # those of them that could not be read
+    text: bool | None = None  # fenced files, as `prompts/text_protocol.md.j2` asks for them
+    images: bool | None = None
+    reasoning: bool | None = None  # it takes a setting of how much to reason
+    cache: bool | None = None  # its usage tells how much was read from a cache
+    answer_s: float | None = None  # to a one-word answer
+    tokens_per_s: float | None = None  # of its longest answer, the wait for its beginning included
+    usage: Usage = NOTHING  # what the probe took; a cost of None: the price is unknown
 
 
 class ToolCall(Record):

@@ -20,7 +20,7 @@ from agent.assessor import Assessor
 from agent.delivery import Parts
 from agent.engine import Engine
 from agent.errors import BadRequest, ConfigError
-from agent.llm.choice import NO_MODEL, open_model
+from agent.llm.choice import NO_MODEL, choose_models, open_model
 from agent.loop import Limits
 from agent.publish.git import Repositories
 from agent.publish.github import GitHubPublisher
@@ -170,6 +170,7 @@ def assemble(
         sandbox=Sandbox(hidden=[settings.data_dir]),
         secrets=settings.secret_values,
         reserve_s=publisher.reserve_s,
+        models=[choice.profile_key for choice in choose_models(settings)],
     )
     return Parts(
         store=store,

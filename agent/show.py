@@ -157,6 +157,14 @@ def plain(text: object) -> str:
     return "".join(c if c.isprintable() else " " for c in str(text))
 
 
+def span(seconds: float) -> str:
+    """A length of time as people say it: 42 s, 3 min, 5 h, 2 days."""
+    for size, unit in ((86_400, "days"), (3_600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(0.0, seconds):.0f} s"
+
+
 def _facts(status: Status, now: float) -> Table:
     table = Table.grid(padding=(0, 2))
     for name, value in _named_facts(status, now):
@@ -170,8 +178,8 @@ def _named_facts(status: Status, now: float) -> Iterator[tuple[str, str | Text]]
     yield "id", status.id
     stage = "" if status.ended else f", {plain(status.stage)}"
     yield "state", Text(status.state + stage, style=STATE_STYLES.get(status.state, ""))
-    yield "received", f"{status.received_at:%Y-%m-%d %H:%M:%S %Z}, {_span(now - received)} ago"
-    yield "deadline", f"in {_span(deadline - now)}" if deadline > now else f"{_span(now - deadline)} ago"
+    yield "received", f"{status.received_at:%Y-%m-%d %H:%M:%S %Z}, {span(now - received)} ago"
+    yield "deadline", f"in {span(deadline - now)}" if deadline > now else f"{span(now - deadline)} ago"
     if status.publication:
         yield "pages", status.publication.pages_url
         yield "repository", status.publication.repo_url
@@ -205,14 +213,6 @@ def _consumption(usage: UsagePart) -> str:
 
 def _cost(cost_usd: float | None) -> str:
     return "cost unknown" if cost_usd is None else f"${cost_usd:.4f}"
-
-
-def _span(seconds: float) -> str:
-    """A length of time as people say it: 42 s, 3 min, 5 h, 2 days."""
-    for size, unit in ((86_400, "days"), (3_600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{max(0.0, seconds):.0f} s"
 
 
 def _stages(status: Status) -> str:

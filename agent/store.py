@@ -13,10 +13,12 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from agent.errors import ConfigError
-from agent.records import Attempt, Finding, Json, Publication, Record, State, Task, Usage
+from agent.records import Attempt, Finding, Json, Profile, Publication, Record, State, Task, Usage
 from agent.workspace import sha256
 
 NotificationState = Literal["pending", "delivered", "blocked", "dead"]
+
+PROFILE_VERSION = 1  # raise it when what is asked or kept changes: older profiles count as none
 
 metadata = sa.MetaData()
 
@@ -71,6 +73,13 @@ events = sa.Table(
     sa.Column("at", sa.Float, nullable=False),
     sa.Column("name", sa.String, nullable=False),
     sa.Column("data", sa.Text, nullable=False),
+)
+profiles = sa.Table(
+    "profiles",
+    metadata,
+    sa.Column("key", sa.String, primary_key=True),  # of the model
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("profile", sa.Text, nullable=False),  # Profile as JSON
 )
 workers = sa.Table(
     "workers",
@@ -349,6 +358,22 @@ class Store:
         with self._engine.connect() as db:
             later = sa.select(events).where(events.c.task_id == task_id, events.c.seq > seq).order_by(events.c.seq)
             return [Event(seq=e.seq, at=e.at, name=e.name, data=json.loads(e.data)) for e in db.execute(later)]
+
+    # -- profiles ----------------------------------------------------------------------------------------------------
+
+    def put_profile(self, profile: Profile) -> None:
+        """In place of the one that the model had."""
+        now = {"version": PROFILE_VERSION, "profile": profile.model_dump_json()}
+        with self._engine.begin() as db:
+            row = self._insert(profiles).values(key=profile.key, **now)
+            db.execute(row.on_conflict_do_update(index_elements=["key"], set_=now))
+
+    def profiles(self, keys: Sequence[str]) -> tuple[Profile, ...]:
+        """Those that are there, in the order of the keys."""
+        kept = sa.select(profiles).where(profiles.c.key.in_(keys), profiles.c.version == PROFILE_VERSION)
+        with self._engine.connect() as db:
+            found = {row.key: Profile.model_validate_json(row.profile) for row in db.execute(kept)}
+        return tuple(found[key] for key in keys if key in found)
 
     # -- workers ---------------------------------------------------------------------------------------------------
 

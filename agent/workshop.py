@@ -3,18 +3,21 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 
 import httpx
 
 from agent import assessor, net
 from agent.errors import ToolError
+from agent.images import picture_uri
+from agent.llm.sight import shown
 from agent.loop import Progress
-from agent.previews import previews
+from agent.previews import label, previews
 from agent.prompts import TEMPLATES, Prompts
 from agent.publish.git import Repositories
 from agent.publish.publisher import Site
-from agent.records import Build, Check, Finding, Json, Record, Review, Task, ToolCall
+from agent.records import Build, Check, Finding, Json, Profile, Record, Review, Task, ToolCall
 from agent.review.live import LiveReview
 from agent.review.probes import Compiled, Probe, needed
 from agent.review.report import report
@@ -30,6 +33,7 @@ from agent.workspace import ENGINE_FILES, MAX_DATA_BYTES, Workspace, is_publishe
 CALL_BACK_MARGIN_S = 20.0  # the call back leaves this long before the deadline
 SHORTEST_SHARE = 1 / 6  # of a deadline under two minutes, each margin takes no more than this
 PREVIEW_CHARS = 6_000  # of all attachments together: 2,000 tokens of prose, 4,000 of digits
+MAX_PICTURES = 4  # images among the attachments that are shown to a model that sees; the others are described
 SHOWN_FILE_CHARS = 24_000  # a larger file of an earlier round is named, not shown
 WORDS = ("silent", "stalled")
 REHEARSED = Task(
@@ -57,6 +61,7 @@ class Job(Record):
     words: dict[str, str]
     probes: tuple[Probe, ...] = ()  # of checks that were compiled before
     compile: bool = False  # other checks need one
+    profiles: tuple[Profile, ...] = ()  # what was known of the models
 
 
 class Workshop:
@@ -73,7 +78,9 @@ class Workshop:
         sandbox: Sandbox,
         secrets: Sequence[str],
         reserve_s: float,
+        models: Sequence[str] = (),
     ) -> None:
+        """`models`: the keys of the profiles of those that may be asked."""
         self._store = store
         self._repositories = repositories
         self._http = http
@@ -82,6 +89,7 @@ class Workshop:
         self._sandbox = sandbox
         self._secrets = secrets
         self._reserve_s = reserve_s
+        self._models = models
         self._templates = Prompts(TEMPLATES)
 
     @property
@@ -123,7 +131,11 @@ class Workshop:
         attachments = self._attachments(rounds, old)
         start = foundation(task, attachments, old, self._templates)
         prompts = Prompts(self._prompts_dir)
-        prompt = json.dumps(_messages(prompts, rounds, site, old, attachments)).encode()
+        profiles = self._store.profiles(self._models)
+        messages = _messages(prompts, rounds, site, old, attachments)
+        if any(profile.images for profile in profiles):
+            messages = _with_pictures(messages, attachments)
+        prompt = json.dumps(messages).encode()
         self._store.put_blobs([prompt, *start.values(), *attachments.values()])
         probes = assessor.known(self._store, task)
         return Job(
@@ -135,6 +147,7 @@ class Workshop:
             words=_words(prompts),
             probes=probes,
             compile=bool(needed(task.checks, {probe.check for probe in probes})),
+            profiles=profiles,
         )
 
     def _attachments(self, rounds: Sequence[Task], site: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -292,6 +305,14 @@ def _messages(
         {"role": "system", "content": prompts.render("system.md.j2")},
         {"role": "user", "content": prompts.render("task.md.j2", **variables)},
     ]
+
+
+def _with_pictures(messages: Sequence[Json], attachments: Mapping[str, bytes]) -> list[Json]:
+    """The first images among the attachments, before the words of the task."""
+    *before, task = messages
+    pictures = ((label(name), picture_uri(data)) for name, data in attachments.items())
+    seen = dict(islice(((name, uri) for name, uri in pictures if uri), MAX_PICTURES))
+    return [*before, {**task, "content": shown(task["content"], seen)}]
 
 
 def _words(prompts: Prompts) -> dict[str, str]:

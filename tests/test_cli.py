@@ -17,12 +17,15 @@ from rich.console import Console
 
 from agent import cli
 from agent.doctor import LOOKS
-from agent.records import Finding, Skipped
+from agent.records import Finding, Skipped, Usage
 from agent.settings import Settings
 from agent.show import record, status_of
 from agent.store import Store
 from tests import doors
 from tests.loopback import Loopback, answer
+from tests.provider import fault, provider
+from tests.test_gateway import CANARY
+from tests.test_probe import capable
 
 ROOT = Path(__file__).parent.parent
 Run = Callable[..., tuple[int, str, str]]
@@ -206,10 +209,12 @@ def test_send_wait_ends_well_only_without_a_failed_check(run: Run, tmp_path: Pat
 def test_show_prints_all_that_is_known(run: Run, tmp_path: Path) -> None:
     with closing(store(tmp_path / "data")) as database:
         doors.add_finished(database, doors.task())
+        database.add_usage(doors.TASK_ID, Usage(failed_calls=3))
     code, out, _ = run("show", doors.TASK_ID)
     assert code == 0
     for known in (
-        "harbour, round 1", "state       done", "days ago", "#total", "no element matches", "license", "as written",
+        "harbour, round 1", "failed calls  3, retried",
+        "state         done", "days ago", "#total", "no element matches", "license", "as written",
         doors.PUBLICATION.pages_url, doors.PUBLICATION.repo_url, doors.PUBLICATION.commit_sha, "(live)",
         "pending", "502", "2 model calls", "1,234 tokens", "$0.0125", "build", "its url is null", "passed",
     ):  # fmt: skip
@@ -312,3 +317,53 @@ def test_doctor_call_asks_the_model_once(run: Run, tmp_path: Path) -> None:
     code, out, _ = run("doctor", "--call", **HEALTHY, LLM_MODEL=f"replay/{file}")
     assert code == 0
     assert "replay/replay.json said 'ready'" in out
+
+
+# -- probe ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_command_keeps_what_it_found_and_doctor_tells_it(run: Run) -> None:
+    with provider(capable) as server:
+        live = {"LLM_MODEL": "openai/test", "LLM_BASE_URL": server.url, "LLM_API_KEY": CANARY}
+        code, table, _ = run("probe", **live)
+        assert code == 0
+        assert "✓  images             saw yellow and blue" in table
+        code, out, _ = run("probe", "--json")
+    assert code == 0
+    (one,) = json.loads(out)
+    assert (one["model"], one["profile"]["tools"], one["lines"][0]["what"]) == ("openai/test", True, "reachable")
+    told = " ".join(run("doctor", SECRET="canary-secret", BROWSER="off")[1].split())
+    assert re.search(r"openai/test: probed \d s ago: tools, parallel calls, images", told)
+    assert CANARY not in table + out + told
+
+
+@pytest.mark.parametrize(
+    ("environment", "code", "sentence"),
+    [
+        ({}, 2, "no model can be called: set LLM_MODEL"),
+        ({"LLM_MODEL": "replay/x.json"}, 2, "set LLM_MODEL to a live model"),
+        ({"OPENAI_API_KEY": CANARY, "DATABASE_URL": "sqlite:////no/such/folder/a.db"}, 2, "check DATABASE_URL"),
+    ],
+)
+def test_what_cannot_be_probed_is_a_sentence(
+    run: Run,
+    environment: dict[str, str],
+    code: int,
+    sentence: str,
+) -> None:
+    ended, _, said = run("probe", **environment)
+    assert ended == code
+    assert sentence in said
+
+
+def test_a_model_that_is_not_reached_keeps_the_profile_it_had(run: Run, tmp_path: Path) -> None:
+    with provider(capable) as server:
+        live = {"LLM_MODEL": "openai/test", "LLM_BASE_URL": server.url, "LLM_API_KEY": CANARY}
+        run("probe", **live)
+    with provider(lambda _: fault(401, f"wrong key: {CANARY}")) as server:
+        code, out, _ = run("probe", "--json", LLM_FALLBACK_MODELS="groq/x", LLM_BASE_URL=server.url)
+    first, keyless = json.loads(out)
+    assert (code, first["profile"], keyless["profile"]) == (1, None, None)
+    assert keyless["lines"][0]["found"] == "groq/x has no key: set GROQ_API_KEY"
+    assert CANARY not in out
+    assert "probed" in run("doctor", SECRET="canary-secret", BROWSER="off", LLM_BASE_URL=live["LLM_BASE_URL"])[1]

@@ -12,7 +12,7 @@ from agent.engine import Engine
 from agent.intake import parse
 from agent.llm.model import Escalation
 from agent.publish.git import Repositories
-from agent.records import FINAL_STATES, Json, Reply
+from agent.records import FINAL_STATES, Json, Profile, Reply
 from agent.review.browser import Browser
 from agent.review.live import LiveReview
 from agent.review.sources import Recorded
@@ -26,7 +26,13 @@ class Broken:
     name = "broken"
 
     async def complete(
-        self, messages: Sequence[Json], tools: Sequence[Json], *, timeout_s: float, escalation: Escalation = 0
+        self,
+        messages: Sequence[Json],
+        tools: Sequence[Json],
+        *,
+        timeout_s: float,
+        escalation: Escalation = 0,
+        profiles: Sequence[Profile] = (),
     ) -> Reply:
         raise ZeroDivisionError("nobody thought of this")
 

@@ -19,7 +19,7 @@ from agent.llm.faults import Cause, Fault, cause
 from agent.llm.gateway import Gateway
 from agent.llm.model import Escalation
 from agent.llm.providers import PREFIXES, PROVIDERS, ModelChoice, provider_of
-from agent.records import Json, Reply, ToolCall
+from agent.records import Json, Reply, ToolCall, Usage
 from tests.provider import Answer, calls, chat, completion, cut, fault, hang, provider, says
 
 ROOT = Path(__file__).parent.parent
@@ -64,11 +64,15 @@ def choice(url: str | None, name: str = "openai/test", **more: Any) -> ModelChoi
 
 
 def ask(
-    *choices: ModelChoice, messages: Sequence[Json] = HELLO, timeout_s: float = 20, time: Time | None = None
+    *choices: ModelChoice,
+    messages: Sequence[Json] = HELLO,
+    timeout_s: float = 20,
+    time: Time | None = None,
+    **more: Any,
 ) -> Reply:
     time = time or Time()
     gateway = Gateway(choices, clock=time, sleep=time.sleep)
-    return asyncio.run(gateway.complete(messages, TOOLS, timeout_s=timeout_s))
+    return asyncio.run(gateway.complete(messages, TOOLS, timeout_s=timeout_s, **more))
 
 
 def test_a_call_with_tools_comes_back_as_calls() -> None:
@@ -180,6 +184,34 @@ def test_usage_is_put_down_to_each_model() -> None:
     }
 
 
+def test_every_refused_request_is_counted() -> None:
+    bad, no_tools = fault(400, "no effort with tools"), fault(400, "x does not support tools")
+    with provider([bad, no_tools, fault(500, "boom"), says("ok")]) as server:
+        usage = ask(choice(server.url), escalation=1).usage
+    assert (usage.failed_calls, usage.model_calls, len(server.requests)) == (3, 1, 4)
+
+
+def test_what_was_tried_in_vain_comes_with_the_error() -> None:
+    with provider([chat([]), fault(401, "no")]) as first, pytest.raises(Permanent) as raised:
+        ask(choice(first.url), ModelChoice(name="groq/keyless"))
+    again = Permanent(*raised.value.args)
+    spent = Usage.model_validate(again.spent)
+    assert (spent.model_calls, spent.failed_calls, spent.prompt_tokens) == (1, 3, 100)
+    assert {name: one.failed_calls for name, one in spent.by_model.items()} == {"openai/test": 2, "groq/keyless": 1}
+
+
+def test_a_request_that_is_made_again_without_what_was_refused_has_no_more_time() -> None:
+    time = Time()
+
+    def slow_refusal(_: Json) -> Answer:
+        time.now += 30
+        return fault(400, "no effort with tools")
+
+    with provider(slow_refusal) as server, pytest.raises(Transient):
+        ask(choice(server.url), time=time, escalation=1)
+    assert len(server.requests) == 1
+
+
 CAUSES: dict[tuple[int | None, str], Cause] = {
     (401, "BadRequestError invalid_request_error"): "key",
     (402, ""): "quota",
@@ -255,9 +287,10 @@ def test_the_first_model_is_asked_again_when_the_others_are_dead() -> None:
     assert time.slept == [15]
 
 
-def test_a_model_that_hangs_leaves_time_for_the_next() -> None:
-    with provider([hang()]) as first, provider([says("ok")]) as second:
-        assert ask(choice(first.url, "openai/a"), choice(second.url, "openai/b"), timeout_s=0.9).model == "openai/b"
+def test_a_model_that_hangs_leaves_time_for_the_next_and_is_not_asked_again_before_it() -> None:
+    with provider([hang()] * 9) as first, provider([fault(500, "boom"), says("ok")]) as second:
+        assert ask(choice(first.url, "openai/a"), choice(second.url, "openai/b"), timeout_s=2).model == "openai/b"
+    assert len(first.requests) == 1
 
 
 def test_when_no_model_will_ever_answer_each_setting_is_named() -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from agent.errors import LimitReached, Permanent
+from agent.errors import LimitReached, Permanent, Transient
 from agent.llm.model import Escalation
 from agent.loop import (
     MAX_CONVERSATION_CHARS,
@@ -192,6 +192,20 @@ def test_a_limit_is_checked_before_it_is_spent(limits: Limits, stopped_by: str, 
 def test_a_model_that_cannot_answer_leaves_its_reason() -> None:
     progress = run(Script([Permanent("set LLM_API_KEY")]))
     assert (progress.stopped_by, progress.error, published(progress)) == ("model", "set LLM_API_KEY", "")
+
+
+@pytest.mark.parametrize("end", [Permanent, Transient, LimitReached])
+def test_what_was_tried_before_the_end_is_counted(end: type[Permanent | Transient | LimitReached]) -> None:
+    tried = Usage(failed_calls=3).of("scripted").model_dump(mode="json")
+    error = end("deadline", spent=tried) if end is not LimitReached else LimitReached("deadline", "", tried)
+    usage = run(Script([says("x"), type(error)(*error.args)])).usage
+    assert (usage.model_calls, usage.failed_calls, usage.cost_usd) == (1, 3, 0.01)
+
+
+def test_the_dollars_that_are_known_are_held_to_their_limit() -> None:
+    script = Script([says("x", cost_usd=None), says("x", cost_usd=0.02)])
+    progress = run(script, Limits(turns=9, tokens=1_000, usd=0.015))
+    assert (progress.stopped_by, progress.turns, progress.usage.cost_usd) == ("usd", 2, None)
 
 
 def test_an_unknown_price_makes_the_total_unknown() -> None:

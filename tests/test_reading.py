@@ -86,6 +86,10 @@ def test_words_are_found_wherever_they_stand(message: Json, text: str) -> None:
     assert reply.message["content"]  # providers refuse a turn that says nothing
 
 
+def test_calls_are_run_whatever_the_finish_reason_says() -> None:
+    assert [call.name for call in read({"tool_calls": [wire_call()]}, "stop").calls] == ["write_file"]
+
+
 def test_truncated_arguments_are_answered_not_run() -> None:
     reply = read({"tool_calls": [wire_call('{"path": "a", "content": "<ht')]}, "length")
     assert reply.calls[0].arguments == {}

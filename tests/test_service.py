@@ -194,13 +194,14 @@ def test_a_new_nonce_of_round_1_gets_a_repository_of_its_own(door: Door, grader:
     assert len(urls) == 2
 
 
-@pytest.mark.parametrize(("brief", "stopped_by"), [("NONSENSE", "silent"), ("REFUSED", "model")])
+@pytest.mark.parametrize(("brief", "stopped_by", "failed_calls"), [("NONSENSE", "silent", 0), ("REFUSED", "model", 1)])
 def test_without_a_usable_answer_an_honest_page_is_published_and_notified(
-    door: Door, grader: Evaluator, brief: str, stopped_by: str
+    door: Door, grader: Evaluator, brief: str, stopped_by: str, failed_calls: int
 ) -> None:
     body = task(grader.url, brief=brief, attachments=[attachment("ferries.csv", CSV)])
     record = door.finish(door.send_task(body)["id"])
     assert (record["state"], record["stopped_by"]) == ("done", stopped_by)
+    assert record["usage"]["failed_calls"] == failed_calls
     (call,) = grader.wait_for(body["nonce"])
     assert "did not finish" in httpx.get(call["pages_url"], trust_env=False).text
     for path in ("README.md", "ferries.csv", "LICENSE"):

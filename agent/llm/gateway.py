@@ -18,13 +18,13 @@ from typing import Any
 from agent.errors import ModelError, Permanent, Transient
 from agent.events import Redactor, emit
 from agent.llm import text_protocol
-from agent.llm.faults import Fault, cause, sentence
-from agent.llm.history import outgoing
+from agent.llm.faults import Cause, Fault, cause, sentence
+from agent.llm.history import outgoing, without_pictures
 from agent.llm.model import Escalation, Model
-from agent.llm.providers import ModelChoice
+from agent.llm.providers import ModelChoice, informed
 from agent.llm.reading import SPOKEN, read_reply
 from agent.prompts import PROMPTS, Prompts
-from agent.records import Json, Reply, Usage
+from agent.records import NOTHING, Json, Profile, Reply, Usage
 
 MAX_OUTPUT_TOKENS = 32_000
 COUNTED_AHEAD = ("cerebras", "groq")  # they take the whole bound off a minute's allowance, and refuse what exceeds it
@@ -32,6 +32,7 @@ PATIENCE_S = 8.0  # a model that must wait longer is passed over while another c
 MAX_BACKOFF_S = 30.0
 EFFORT = "high"  # of reasoning, for what did not work without
 UNREADABLE_TRIES = 3  # then it is no passing fault
+FAILED = Usage(failed_calls=1)
 
 
 class Gateway(Model):
@@ -64,7 +65,13 @@ class Gateway(Model):
                 self._litellm = await asyncio.to_thread(_import_litellm)
 
     async def complete(
-        self, messages: Sequence[Json], tools: Sequence[Json], *, timeout_s: float, escalation: Escalation = 0
+        self,
+        messages: Sequence[Json],
+        tools: Sequence[Json],
+        *,
+        timeout_s: float,
+        escalation: Escalation = 0,
+        profiles: Sequence[Profile] = (),
     ) -> Reply:
         until = self._clock() + timeout_s
         try:
@@ -74,7 +81,7 @@ class Gateway(Model):
             raise Transient(f"litellm was not imported within {timeout_s:.0f} s") from None
         question = _Question(messages, tools, EFFORT if escalation else None)
         order = [*self._choices[1:], *self._choices[:1]] if escalation == 2 else self._choices
-        candidates = [_Candidate(choice, ready_at=self._clock()) for choice in order]
+        candidates = [_Candidate(informed(choice, profiles), ready_at=self._clock()) for choice in order]
         while able := [candidate for candidate in candidates if candidate.ready_at < until]:
             candidate = _next(able, self._clock())
             if (wait_s := candidate.ready_at - self._clock()) > 0:
@@ -83,49 +90,76 @@ class Gateway(Model):
             try:
                 # A model that hangs must leave time for the next one.
                 share_s = left_s if len(able) == 1 else left_s / 2
-                reply = await self._ask(candidate.choice, question, timeout_s=share_s)
+                reply = await self._ask(candidate, question, until=self._clock() + share_s)
             except ModelError as fault:
                 candidate.failed(fault, self._clock())
                 emit("model.fault", model=candidate.choice.name, error=str(fault), tries=candidate.tries)
             else:
-                spent = (candidate.spent.of(candidate.choice.name) for candidate in candidates if candidate.tries)
-                return reply.model_copy(update={"usage": sum(spent, reply.usage.of(reply.model))})
+                return reply.model_copy(update={"usage": _spent(candidates, reply.usage.of(reply.model))})
         raise _verdict(candidates, timeout_s)
 
-    async def _ask(self, choice: ModelChoice, question: "_Question", *, timeout_s: float) -> Reply:
+    async def observe(
+        self, messages: Sequence[Json], tools: Sequence[Json] = (), *, timeout_s: float, effort: str | None = None
+    ) -> "Observation":
+        """What comes of one request to the first model: no retry, no other model, nothing left out. Never raises."""
+        await self.warm_up()
+        first, began = self._choices[0], self._clock()
+        choice = informed(first, [Profile(key=first.profile_key, made_at=0, images=True)])  # pictures are not kept back
+        if choice.lacks_key:
+            return Observation("no_key", sentence("no_key", choice))
+        response = await self._request(choice, _Question(messages, tools, effort), timeout_s=timeout_s)
+        if isinstance(response, Fault):
+            found = cause(response)
+            words = sentence(found, choice, self._redactor.clean(response.detail))
+            return Observation(found, words, retry_after_s=response.retry_after_s)
+        usage = getattr(response, "usage", None)
+        try:
+            reply = _reply(response, choice)
+        except ModelError as error:
+            return Observation("unreadable", str(error))
+        return Observation(
+            reply=reply,
+            seconds=self._clock() - began,
+            cached_tokens=_detail_tokens(usage, "prompt_tokens_details", "cached_tokens"),
+            reasoning_tokens=_detail_tokens(usage, "completion_tokens_details", "reasoning_tokens"),
+        )
+
+    async def _ask(self, candidate: "_Candidate", question: "_Question", *, until: float) -> Reply:
         """One answer of one model, as calls or in text, whichever it can."""
+        choice = candidate.choice
         messages, turn = question.messages, sum(message["role"] == "assistant" for message in question.messages)
         may_be_text = bool(question.tools) and choice.tool_mode != "native"
         if not (may_be_text and text_protocol.is_due(messages, choice)):
             try:
-                reply = await self._exchange(choice, question, timeout_s=timeout_s)
+                reply = await self._exchange(candidate, question, until=until)
             except _NoTools:
                 if not may_be_text:
                     raise
+                candidate.spent += FAILED
             else:
                 fenced = may_be_text and not reply.calls and text_protocol.read(reply, turn, "fenced")
                 return fenced if fenced and fenced.calls else reply
         instructions = self._prompts.render("text_protocol.md.j2", tools=[tool["function"] for tool in question.tools])
         spoken = replace(question, messages=text_protocol.in_words(messages, instructions), tools=())
-        return text_protocol.read(await self._exchange(choice, spoken, timeout_s=timeout_s), turn)
+        return text_protocol.read(await self._exchange(candidate, spoken, until=until), turn)
 
-    async def _exchange(self, choice: ModelChoice, question: "_Question", *, timeout_s: float) -> Reply:
-        """One request to one model. Raises Transient or Permanent, without the provider's exception in them."""
+    async def _exchange(self, candidate: "_Candidate", question: "_Question", *, until: float) -> Reply:
+        """What one model answers. Raises Transient or Permanent, without the provider's exception in them."""
+        choice = candidate.choice
         if choice.lacks_key:
             raise Permanent(sentence("no_key", choice))
-        response = await self._request(choice, question, timeout_s=timeout_s)
-        if isinstance(response, Fault) and cause(response) == "request" and question.effort:
-            return await self._exchange(choice, replace(question, effort=None), timeout_s=timeout_s)
-        if isinstance(response, Fault):
-            return self._answered_fault(response, choice)
-        usage = _usage(response)
-        if not response.choices:
-            raise _Unreadable(sentence("unreadable", choice, "an answer without choices"), usage)
-        first = response.choices[0]
-        return read_reply(first.message.model_dump(exclude_none=True), first.finish_reason or "", usage, choice.name)
+        response = await self._request(choice, question, timeout_s=until - self._clock())
+        if not isinstance(response, Fault):
+            return _reply(response, choice)
+        if cause(response) == "request" and (plainer := question.plainer(choice)):
+            candidate.spent += FAILED
+            return await self._exchange(candidate, plainer, until=until)
+        return self._answered_fault(response, choice)
 
     async def _request(self, choice: ModelChoice, question: "_Question", *, timeout_s: float) -> Any:
         """litellm's response, or a Fault. The exception itself, which may hold the key, ends here."""
+        if timeout_s <= 0:
+            return Fault(408, "", "no time is left")
         optional = {
             # A local server wants no key, but OpenAI's client wants one.
             "api_key": _key(choice) or (choice.base_url and "none"),
@@ -160,7 +194,7 @@ class Gateway(Model):
             reply = read_reply({"content": words}, "tool_use_failed", usage, choice.name)
             return reply.model_copy(update={"message": {**reply.message, SPOKEN: "failed"}})
         if found == "passing":
-            raise Transient(words, fault.retry_after_s)
+            raise (_Hung if fault.status == 408 else Transient)(words, retry_after_s=fault.retry_after_s)
         if found == "unreadable":
             raise _Unreadable(words)
         raise _NoTools(words) if found == "tools" else Permanent(words)
@@ -170,12 +204,29 @@ class _NoTools(Permanent):
     """The model cannot be asked for tool calls, but perhaps for text."""
 
 
+class _Hung(Transient):
+    """No answer in the time there was: another try would take as long, so another model is the better one."""
+
+
 class _Unreadable(Transient):
     """An answer, perhaps a paid one, that is no model's answer."""
 
-    def __init__(self, message: str, spent: Usage | None = None) -> None:
+    def __init__(self, message: str, usage: Usage | None = None) -> None:
         super().__init__(message)
-        self.spent = spent or Usage()
+        self.usage = usage or Usage()
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One request as it went: a reply, or why there is none and whose matter that is."""
+
+    cause: Cause | None = None
+    error: str = ""
+    retry_after_s: float | None = None
+    reply: Reply | None = None
+    seconds: float = 0.0
+    cached_tokens: int | None = None  # as the usage tells it; None where it does not
+    reasoning_tokens: int | None = None
 
 
 @dataclass(frozen=True)
@@ -183,6 +234,13 @@ class _Question:
     messages: Sequence[Json]
     tools: Sequence[Json]
     effort: str | None
+
+    def plainer(self, choice: ModelChoice) -> "_Question | None":
+        """Without what a provider may refuse and a task can do without; None when nothing of that is left."""
+        if self.effort:
+            return replace(self, effort=None)
+        plain = [without_pictures(message) for message in self.messages]
+        return replace(self, messages=plain) if choice.sees and plain != list(self.messages) else None
 
 
 @dataclass
@@ -192,16 +250,18 @@ class _Candidate:
     choice: ModelChoice
     ready_at: float
     tries: int = 0
+    hangs: bool = False  # it gave no answer in all the time it had
     unreadable: int = 0
     fault: ModelError | None = None
     spent: Usage = field(default_factory=Usage)
 
     def failed(self, fault: ModelError, now: float) -> None:
         self.tries += 1
-        self.spent += Usage(failed_calls=1)
+        self.hangs = isinstance(fault, _Hung)
+        self.spent += FAILED
         if isinstance(fault, _Unreadable):
             self.unreadable += 1
-            self.spent += fault.spent
+            self.spent += fault.usage
         if self.unreadable >= UNREADABLE_TRIES:
             fault = Permanent(str(fault))
         self.fault = fault
@@ -213,17 +273,24 @@ class _Candidate:
 
 
 def _next(able: Sequence[_Candidate], now: float) -> _Candidate:
-    """The first that need not wait long, else the one that waits least."""
-    soon = (candidate for candidate in able if candidate.ready_at - now <= PATIENCE_S)
+    """The first that answers and need not wait long, else the one that waits least."""
+    soon = (candidate for candidate in able if candidate.ready_at - now <= PATIENCE_S and not candidate.hangs)
     return next(soon, None) or min(able, key=lambda candidate: candidate.ready_at)
 
 
 def _verdict(candidates: Sequence[_Candidate], timeout_s: float) -> ModelError:
     """What all those faults come to, when nobody can be asked any more."""
     words = "; ".join(str(candidate.fault) for candidate in candidates if candidate.fault)
+    spent = _spent(candidates).model_dump(mode="json")
     if all(isinstance(candidate.fault, Permanent) for candidate in candidates):
-        return Permanent(words)
-    return Transient(f"no model answered within {timeout_s:.3g} s: {words}")
+        return Permanent(words, spent)
+    return Transient(f"no model answered within {timeout_s:.3g} s: {words}", spent=spent)
+
+
+def _spent(candidates: Sequence[_Candidate], reply: Usage = NOTHING) -> Usage:
+    """What the reply and all that failed before it took, by model."""
+    failed = (candidate.spent.of(candidate.choice.name) for candidate in candidates if candidate.spent != NOTHING)
+    return sum(failed, reply)
 
 
 def _key(choice: ModelChoice) -> str:
@@ -244,17 +311,29 @@ def _max_tokens(choice: ModelChoice, prices: Mapping[str, Json]) -> int | None:
     return MAX_OUTPUT_TOKENS if "claude" in choice.name else None
 
 
+def _reply(response: Any, choice: ModelChoice) -> Reply:
+    usage = _usage(response)
+    if not response.choices:
+        raise _Unreadable(sentence("unreadable", choice, "an answer without choices"), usage)
+    first = response.choices[0]
+    return read_reply(first.message.model_dump(exclude_none=True), first.finish_reason or "", usage, choice.name)
+
+
 def _usage(response: Any) -> Usage:
     usage = getattr(response, "usage", None)
-    details = getattr(usage, "prompt_tokens_details", None)
     return Usage(
         model_calls=1,
         prompt_tokens=getattr(usage, "prompt_tokens", None) or 0,
         completion_tokens=getattr(usage, "completion_tokens", None) or 0,
-        cached_tokens=getattr(details, "cached_tokens", None) or 0,
+        cached_tokens=_detail_tokens(usage, "prompt_tokens_details", "cached_tokens") or 0,
         # litellm says 0.0 of some models whose price it does not know.
         cost_usd=response._hidden_params.get("response_cost") or None,
     )
+
+
+def _detail_tokens(usage: Any, kind: str, name: str) -> int | None:
+    tokens = getattr(getattr(usage, kind, None), name, None)
+    return tokens if isinstance(tokens, int) else None
 
 
 def _fault(error: Exception) -> Fault:

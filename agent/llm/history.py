@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from agent.llm.providers import ModelChoice
 from agent.llm.reading import MADE_BY, SPOKEN, encodable
+from agent.llm.sight import content_chars, unseen
 from agent.records import Json
 
 # These refuse a request whose messages hold more than OpenAI's own keys, reasoning that they sent themselves included.
@@ -17,7 +18,10 @@ FOREIGN_ID_CHARS = 9  # with letters and digits only: what every provider takes,
 
 
 def outgoing(messages: Sequence[Json], choice: ModelChoice) -> list[Json]:
-    """The messages as this model may read them: its own turns whole, those of others in plain words and calls."""
+    """The messages as this model may read them: its own turns whole, those of others in plain words and calls.
+
+    Pictures are for models that see.
+    """
     ids: dict[str, str] = {}  # of foreign calls, as they are known to this model
     sent = [_outgoing(message, choice, ids) for message in encodable(list(messages))]
     return _marked(sent) if "claude" in choice.name and choice.provider in CLAUDE_DOORS else sent
@@ -26,7 +30,7 @@ def outgoing(messages: Sequence[Json], choice: ModelChoice) -> list[Json]:
 def chars(messages: Sequence[Json]) -> int:
     """How long these are, roughly."""
     calls = (call["function"]["arguments"] for message in messages for call in message.get("tool_calls") or ())
-    return sum(len(str(message.get("content") or "")) for message in messages) + sum(map(len, calls))
+    return sum(content_chars(message.get("content") or "") for message in messages) + sum(map(len, calls))
 
 
 def shortened(messages: Sequence[Json]) -> list[Json]:
@@ -59,7 +63,12 @@ def _outgoing(message: Json, choice: ModelChoice, ids: dict[str, str]) -> Json:
         return _turn(message, choice, ids)
     if message["role"] == "tool":
         return {**message, "tool_call_id": ids.get(message["tool_call_id"], message["tool_call_id"])}
-    return message
+    return message if choice.sees else without_pictures(message)
+
+
+def without_pictures(message: Json) -> Json:
+    content = message.get("content")
+    return {**message, "content": unseen(content)} if isinstance(content, list) else message
 
 
 def _turn(message: Json, choice: ModelChoice, ids: dict[str, str]) -> Json:

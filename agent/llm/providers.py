@@ -1,11 +1,13 @@
 """What is known of providers before any is called: prefixes, keys, defaults. Plain data, no litellm."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import SecretStr
 
-from agent.records import Record
+from agent.records import Profile, Record
+from agent.workspace import sha256
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,17 @@ class ModelChoice(Record):
     name_variable: str = "LLM_MODEL"
     key_variable: str = "LLM_API_KEY"
     tool_mode: Literal["auto", "native", "text"] = "auto"
+    profile: Profile | None = None  # what is known of it from a probe
+
+    @property
+    def profile_key(self) -> str:
+        """Under which its profile is kept: the same name at another address is another model."""
+        return f"{self.name} {sha256((self.base_url or '').encode())[:12]}"
+
+    @property
+    def sees(self) -> bool:
+        """Whether pictures may be sent to it."""
+        return bool(self.profile and self.profile.images)
 
     @property
     def provider(self) -> str:
@@ -63,6 +76,12 @@ class ModelChoice(Record):
     def lacks_key(self) -> bool:
         """It cannot answer: its provider wants a key, and there is none."""
         return self.provider in BY_PREFIX and not self.api_key and not self.base_url
+
+
+def informed(choice: ModelChoice, profiles: Iterable[Profile]) -> ModelChoice:
+    """The choice with the profile that is its own, if there is one."""
+    own = next((profile for profile in profiles if profile.key == choice.profile_key), None)
+    return choice.model_copy(update={"profile": own})
 
 
 def provider_of(name: str) -> str:

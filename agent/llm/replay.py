@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError
 
 from agent.errors import ConfigError, Permanent
 from agent.llm.model import Escalation, Model
-from agent.records import Json, Record, Reply, ToolCall, Usage
+from agent.records import Json, Profile, Record, Reply, ToolCall, Usage
 
 BYTES_PER_TOKEN = 4  # an estimate: nothing is counted where nothing is sent
 
@@ -52,7 +52,13 @@ class ReplayModel(Model):
         return self._name
 
     async def complete(
-        self, messages: Sequence[Json], tools: Sequence[Json], *, timeout_s: float, escalation: Escalation = 0
+        self,
+        messages: Sequence[Json],
+        tools: Sequence[Json],
+        *,
+        timeout_s: float,
+        escalation: Escalation = 0,
+        profiles: Sequence[Profile] = (),
     ) -> Reply:
         conversation = self._conversation(_first_request(messages))
         turn = sum(message["role"] == "assistant" for message in messages)

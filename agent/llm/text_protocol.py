@@ -34,12 +34,14 @@ class _Block:
 
 
 def is_due(messages: Sequence[Json], choice: ModelChoice) -> bool:
-    """Whether this model is spoken to in text: it must be, or its part of the conversation shows that it cannot call.
+    """Whether this model is spoken to in text: it must be, or its profile or its turns show that it cannot call.
 
-    A pure function of what is stored, so that a replayed task decides as before.
+    A pure function of what is stored with the task, so that a replayed one decides as before.
     """
     if choice.tool_mode != "auto":
         return choice.tool_mode == "text"
+    if choice.profile and choice.profile.tools is False:
+        return True
     own = [message for message in messages if message.get(MADE_BY) == choice.name]
     if any(message.get(SPOKEN) in ("text", "fenced", "failed") for message in own):
         return True
