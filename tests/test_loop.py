@@ -26,12 +26,12 @@ PLENTY = Limits(turns=20, tokens=1_000_000)
 PROMPT: list[Json] = [{"role": "system", "content": "S"}, {"role": "user", "content": "U"}]
 
 
-def says(page: str | None, tokens: int = 10, cost_usd: float | None = 0.01) -> Reply:
+def says(page: str | None, tokens: int = 10, cost_usd: float | None = 0.01, model: str = "scripted") -> Reply:
     """A reply that writes `page` into index.html, or one without a call."""
     calls = () if page is None else (ToolCall(id="c1", name="write_file", arguments={"content": page}),)
-    usage = Usage(model_calls=1, prompt_tokens=tokens, completion_tokens=0, cost_usd=cost_usd)
+    usage = Usage(model_calls=1, prompt_tokens=tokens, completion_tokens=0, cost_usd=cost_usd).of(model)
     message = {"role": "assistant", "content": page}
-    return Reply(message=message, text="", calls=calls, finish_reason="stop", usage=usage, model="scripted")
+    return Reply(message=message, text="", calls=calls, finish_reason="stop", usage=usage, model=model)
 
 
 @dataclass
@@ -203,7 +203,7 @@ def test_what_was_tried_before_the_end_is_counted(end: type[Permanent | Transien
 
 
 def test_the_dollars_that_are_known_are_held_to_their_limit() -> None:
-    script = Script([says("x", cost_usd=None), says("x", cost_usd=0.02)])
+    script = Script([says("x", cost_usd=None, model="unpriced"), says("x", cost_usd=0.02)])
     progress = run(script, Limits(turns=9, tokens=1_000, usd=0.015))
     assert (progress.stopped_by, progress.turns, progress.usage.cost_usd) == ("usd", 2, None)
 
