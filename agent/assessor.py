@@ -1,11 +1,14 @@
 """Where a model helps the review: prose checks compiled into probes, and the judge of what no probe decides.
 
-Both get text of strangers, fenced, and no tools. A bad answer costs a verdict at most: the check stays unknown.
+Both get text of strangers, fenced, and no tools. A bad answer costs a verdict, and the loop two turns at most.
 """
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+
+from pydantic import ValidationError
 
 from agent.buyer import Buyer, Order
 from agent.errors import AgentError, LimitReached, ModelError
@@ -76,8 +79,12 @@ class Assessor:
 def known(store: Store, task: Task) -> tuple[Probe, ...]:
     """The probes of this round and earlier ones of the same site, as its checks are numbered now."""
     stored = store.probes(task.repo)
-    found = ((check, stored[_key(check)]) for check in task.checks if check.kind == "prose" and _key(check) in stored)
-    return tuple(PROBE.validate_python({**probe, "check": check.id}) for check, probe in found)
+    found = []
+    for check in task.checks:
+        if check.kind == "prose" and (probe := stored.get(_key(check))):
+            with suppress(ValidationError):  # of an older form: the check is compiled anew
+                found.append(PROBE.validate_python({**probe, "check": check.id}))
+    return tuple(found)
 
 
 def compile_messages(prompts: Prompts, briefs: Sequence[str], checks: Sequence[Check]) -> list[Json]:

@@ -344,11 +344,12 @@ class Store:
         return {row.check: dict(json.loads(row.probe)) for row in rows}
 
     def put_probes(self, repo: str, compiled: Mapping[str, Json]) -> None:
-        """The first probe of a check stays: what a round was reviewed by does not change."""
-        rows = [{"repo": repo, "check": check, "probe": json.dumps(probe)} for check, probe in compiled.items()]
+        """A check's newest probe stays."""
         with self._engine.begin() as db:
-            for row in rows:
-                db.execute(self._insert(probes).values(row).on_conflict_do_nothing())
+            for check, probe in compiled.items():
+                text = json.dumps(probe)
+                added = self._insert(probes).values({"repo": repo, "check": check, "probe": text})
+                db.execute(added.on_conflict_do_update(index_elements=["repo", "check"], set_={"probe": text}))
 
     def add_event(self, task_id: str, name: str, data: Json) -> None:
         with self._engine.begin() as db:
