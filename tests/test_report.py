@@ -83,7 +83,7 @@ def test_quoted_text_cannot_break_out_of_its_line() -> None:
 def test_what_a_host_objects_to_is_fenced_short_and_ends_with_its_end() -> None:
     said = "The workflow failed.\n" + "".join(f"    line {n} ``` \x1b[31m\n" for n in range(900)) + "KeyError"
     note = objection_note(said)
-    head, data, *quoted = note.splitlines()
+    _, data, *quoted = note.splitlines()
     assert len(note) < MAX_OBJECTION_CHARS + 300
     assert (quoted[0], quoted[1], quoted[-2], quoted[-1]) == ("```", "The workflow failed.", "KeyError", "```")
     assert note.count("```") == 2
