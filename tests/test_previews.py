@@ -367,9 +367,25 @@ def test_a_preview_of_anything_is_closed_and_never_longer_than_asked(name: str, 
 
 
 heads = st.sampled_from(
-    [b"", b"PK\x03\x04", BOOK[:600], PNG, JPEG, GIF, VP8, b"\xef\xbb\xbf", b"\xff\xfe", b"[", b"a,b\n"]
+    [
+        b"",
+        b"PK\x03\x04",
+        BOOK[:600],
+        PNG,
+        JPEG,
+        GIF,
+        VP8,
+        b"\xef\xbb\xbf",
+        b"\xff\xfe",
+        b"[",
+        b"a,b\n",
+        b"BM",
+        b"RIFF\0\0\0\0WAVEfmt ",
+        b"a: &b ",
+        b"def ",
+    ]
 )
-names = st.sampled_from(["x", "x.csv", "x.json", "x.xlsx", "x.svg", "x.zip"])
+names = st.sampled_from(["x", "x.csv", "x.json", "x.xlsx", "x.svg", "x.zip", "x.yaml", "x.py"])
 
 
 @settings(max_examples=200, deadline=None)

@@ -1,5 +1,7 @@
 """Show the lines of a site file exactly, from line `start`."""
 
+import asyncio
+
 from pydantic import Field
 
 from agent.looks import Window
@@ -17,4 +19,5 @@ class Args(Record):
 async def run(desk: Desk, args: Args) -> Outcome:
     path = existing(desk, args.path)
     window = Window(start=args.start, count=args.count)
-    return Outcome(excerpt(path, desk.workspace[path], max_chars=SHOWN_CHARS, window=window))
+    # in a thread: a file that is no text may be a large spreadsheet or a PDF, and other tasks share this loop
+    return Outcome(await asyncio.to_thread(excerpt, path, desk.workspace[path], max_chars=SHOWN_CHARS, window=window))
