@@ -7,7 +7,7 @@ whenever it is replayed.
 import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -20,7 +20,7 @@ from agent.llm.model import Model
 from agent.loop import Limits, Progress, Version
 from agent.publish.git import Repositories
 from agent.publish.publisher import Commit, Publisher, Site, Step, Wish, publish
-from agent.records import Build, Json, Publication, Review, Task
+from agent.records import Build, Fetched, Json, Publication, Review, Task
 from agent.store import Store
 from agent.workshop import Job, Workshop
 from agent.workspace import Workspace, sha256
@@ -56,8 +56,11 @@ class Delivery:
         task = await asyncio.to_thread(parts.store.task, task_id)
         site = Site.model_validate(await self._step("reserve", partial(self._reserve, task)))
         job = Job.model_validate(await self._step("prepare", partial(self._prepare, task, site)))
-        progress = await self._build(task, job, attempt)
-        files, build = await self._finish(task, job, site, progress)
+        hands = DurableHands(
+            self._step, parts.store, workshop, parts.model, parts.clock, task=task, job=job, attempt=attempt
+        )
+        progress = await self._build(task, job, hands)
+        files, build = await self._finish(task, job, site, progress, hands.fetched)
         publication = await publish(
             site,
             files,
@@ -99,14 +102,11 @@ class Delivery:
     async def _prepare(self, task: Task, site: Site) -> Json:
         return (await self._parts.workshop.prepare(task, site)).model_dump(mode="json")
 
-    async def _build(self, task: Task, job: Job, attempt: int) -> Progress:
+    async def _build(self, task: Task, job: Job, hands: DurableHands) -> Progress:
         parts = self._parts
         await self._step("enter_build", partial(asyncio.to_thread, parts.store.update, task.id, stage="build"))
         start = await asyncio.to_thread(parts.workshop.load, job.files)
         prompt = await asyncio.to_thread(parts.workshop.messages, job)
-        hands = DurableHands(
-            self._step, parts.store, parts.workshop, parts.model, parts.clock, task=task, job=job, attempt=attempt
-        )
         try:
             return await loop.build(start, prompt, hands, parts.limits)
         except Exception as error:  # noqa: BLE001 - a fault of ours is no reason to publish nothing
@@ -114,12 +114,14 @@ class Delivery:
             best = hands.best or Version(start, Review())
             return Progress(best, best, stopped_by="fault", error=f"internal error: {type(error).__name__}")
 
-    async def _finish(self, task: Task, job: Job, site: Site, progress: Progress) -> tuple[Workspace, Build]:
+    async def _finish(
+        self, task: Task, job: Job, site: Site, progress: Progress, fetched: Sequence[Fetched]
+    ) -> tuple[Workspace, Build]:
         """What will be published is stored before anything is."""
         store = self._parts.store
 
         async def finish() -> Json:
-            whole, build = await self._parts.workshop.finish(task, job, site, progress)
+            whole, build = await self._parts.workshop.finish(task, job, site, progress, fetched)
             details = {
                 "models": build.models,
                 "turns": build.turns,

@@ -13,7 +13,7 @@ from agent.llm.choice import NO_MODEL
 from agent.llm.model import Escalation, Model
 from agent.loop import Version
 from agent.publish.publisher import Step
-from agent.records import Json, Reply, Review, Task, ToolCall, ToolResult
+from agent.records import Fetched, Json, Reply, Review, Task, ToolCall, ToolResult
 from agent.review.report import report
 from agent.store import Store
 from agent.tools.toolbox import Batch
@@ -34,6 +34,7 @@ class DurableHands:
     job: Job
     attempt: int
     best: Version | None = None  # of those that were reviewed
+    fetched: tuple[Fetched, ...] = ()  # in this run
 
     async def ask(self, messages: Sequence[Json], escalation: Escalation) -> Reply:
         key = await self.step("model_call", partial(self._buy, messages, escalation))
@@ -66,19 +67,29 @@ class DurableHands:
         store, workshop = self.store, self.workshop
 
         async def run() -> Json:
-            batch = await workshop.act(self.task, self.job, workspace, calls, misses)
+            batch = await workshop.act(self.task, self.job, workspace, calls, misses, self.fetched)
             changed = {p: data for p, data in batch.workspace.items() if workspace.get(p) != data}
             await asyncio.to_thread(store.put_blobs, changed.values())
             names = [call.name for call in calls]
             await asyncio.to_thread(store.add_event, self.task.id, "tools", {"calls": names, "changed": list(changed)})
+            fetched = [one.model_dump() for one in batch.fetched]
+            for one in fetched[len(self.fetched) :]:
+                await asyncio.to_thread(store.add_event, self.task.id, "fetched", one)
             results = [result.model_dump() for result in batch.results]
-            return {"results": results, "files": batch.workspace.manifest, "misses": dict(batch.misses)}
+            return {
+                "results": results,
+                "files": batch.workspace.manifest,
+                "misses": dict(batch.misses),
+                "fetched": fetched,
+            }
 
         done = await self.step("tool_batch", run)
+        self.fetched = tuple(Fetched.model_validate(one) for one in done["fetched"])
         return Batch(
             results=tuple(ToolResult.model_validate(result) for result in done["results"]),
             workspace=await asyncio.to_thread(workshop.load, done["files"], workspace),
             misses=done["misses"],
+            fetched=self.fetched,
         )
 
     async def review(self, workspace: Workspace) -> Review:
@@ -86,7 +97,7 @@ class DurableHands:
 
         async def run() -> Json:
             attachments = await asyncio.to_thread(workshop.attachments, self.job)
-            review = await workshop.review(self.task, self.job, attachments, workspace)
+            review = await workshop.review(self.task, self.job, attachments, workspace, self.fetched)
             if self._is_best(Version(workspace, review)):
                 await asyncio.to_thread(store.update, self.task.id, findings=review.findings)
             counts = dict(Counter(str(finding.verdict) for finding in review.findings))

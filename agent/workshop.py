@@ -2,19 +2,19 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 import httpx
 
 from agent import net
-from agent.errors import ToolError
 from agent.loop import Progress
 from agent.previews import preview
 from agent.prompts import TEMPLATES, Prompts
 from agent.publish.git import Repositories
 from agent.publish.publisher import Site
-from agent.records import Build, Check, Json, Record, Review, Task, ToolCall
+from agent.records import Build, Check, Fetched, Json, Record, Review, Task, ToolCall
 from agent.review.live import LiveReview
 from agent.review.report import report
 from agent.review.repository import workflows_allowed
@@ -53,6 +53,7 @@ class Job(Record):
     prompt: str  # blob: the first messages as JSON
     prompts_sha256: str  # of the prompt files
     words: dict[str, str]
+    fetched: tuple[Fetched, ...] = ()  # in earlier rounds
 
 
 class Workshop:
@@ -121,6 +122,7 @@ class Workshop:
             prompt=sha256(prompt),
             prompts_sha256=prompts.sha256,
             words=_words(prompts),
+            fetched=tuple(f for earlier in rounds[1:] for f in self._store.fetched(earlier.id)),
         )
 
     def _attachments(self, rounds: Sequence[Task], site: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -146,13 +148,19 @@ class Workshop:
         return {name: blobs[digest] for name, digest in job.attachments.items()}
 
     async def act(
-        self, task: Task, job: Job, workspace: Workspace, calls: Sequence[ToolCall], misses: Mapping[str, int]
+        self,
+        task: Task,
+        job: Job,
+        workspace: Workspace,
+        calls: Sequence[ToolCall],
+        misses: Mapping[str, int],
+        fetched: tuple[Fetched, ...],
     ) -> Batch:
-        """Runs one turn's tool calls."""
+        """Runs one turn's tool calls; `fetched` so far, in this round."""
         attachments = await asyncio.to_thread(self.attachments, job)
 
         async def review_now(workspace: Workspace) -> Review:
-            return await self.review(task, job, attachments, workspace)
+            return await self.review(task, job, attachments, workspace, fetched)
 
         desk = Desk(
             task=task,
@@ -164,29 +172,51 @@ class Workshop:
             fetch=self._fetcher(task),
             workflows=workflows_allowed(task),
             broken=broken,
+            fetched=fetched,
         )
         return await toolbox.run(desk, calls)
 
-    def _fetcher(self, task: Task) -> Callable[[str], Awaitable[bytes]] | None:
+    def _fetcher(self, task: Task) -> Callable[[str], Awaitable[tuple[Fetched, bytes]]] | None:
         """Reaches the hosts that brief or checks name: what an attachment or the model names opens nothing."""
         hosts = net.hosts_in(" ".join([task.brief, *(check.text for check in task.checks)]))
 
-        async def fetch(url: str) -> bytes:
+        async def fetch(url: str) -> tuple[Fetched, bytes]:
+            asked = Fetched(url=url, at=time.time())
             try:
-                return await net.get_bytes(self._http, url, max_bytes=MAX_DATA_BYTES, allowed_hosts=hosts)
+                found = await net.get(self._http, url, max_bytes=MAX_DATA_BYTES, allowed_hosts=hosts)
             except (net.Blocked, httpx.HTTPError) as error:
-                raise ToolError(str(error) or type(error).__name__) from error
+                status = error.response.status_code if isinstance(error, httpx.HTTPStatusError) else None
+                return asked.model_copy(update={"status": status, "error": net.trouble(error)}), b""
+            await asyncio.to_thread(self._store.put_blobs, [found.body])
+            served = {"status": found.status, "size_bytes": len(found.body), "sha256": sha256(found.body)}
+            return asked.model_copy(update=served), found.body
 
         return fetch if hosts else None
 
-    async def review(self, task: Task, job: Job, attachments: Mapping[str, bytes], workspace: Workspace) -> Review:
+    async def review(
+        self,
+        task: Task,
+        job: Job,
+        attachments: Mapping[str, bytes],
+        workspace: Workspace,
+        fetched: Sequence[Fetched],
+    ) -> Review:
         """The site as the round before left it was not made for these checks: it is not waited for."""
         patient = workspace.manifest != job.files
-        return await self._review.review(task, workspace, attachments, patient=patient)
+        sources = await asyncio.to_thread(self._downloads, (*job.fetched, *fetched))
+        return await self._review.review(task, workspace, attachments, downloads=sources, patient=patient)
+
+    def _downloads(self, fetched: Sequence[Fetched]) -> dict[str, bytes | None]:
+        """What each address served; None: it was asked and did not."""
+        blobs = self._store.get_blobs({one.sha256 for one in fetched if one.sha256})
+        tried: dict[str, bytes | None] = dict.fromkeys(one.url for one in fetched)
+        return tried | {one.url: blobs[one.sha256] for one in fetched if one.sha256}
 
     # -- after the loop ----------------------------------------------------------------------------------------------
 
-    async def finish(self, task: Task, job: Job, site: Site, progress: Progress) -> tuple[Workspace, Build]:
+    async def finish(
+        self, task: Task, job: Job, site: Site, progress: Progress, fetched: Sequence[Fetched]
+    ) -> tuple[Workspace, Build]:
         """The best workspace, completed by code, and what is known about it."""
         attachments = await asyncio.to_thread(self.attachments, job)
         whole = finished(
@@ -199,11 +229,12 @@ class Workshop:
             secrets=self._secrets,
         )
         best = progress.best
+        unchanged = whole == best.workspace
         screenshots = await self._review.screenshots(task, whole)
         await asyncio.to_thread(self._store.put_blobs, screenshots.values())
         build = Build(
             files=whole.manifest,
-            review=best.review if whole == best.workspace else await self.review(task, job, attachments, whole),
+            review=best.review if unchanged else await self.review(task, job, attachments, whole, fetched),
             usage=progress.usage,
             turns=progress.turns,
             stopped_by=progress.stopped_by or "passed",

@@ -15,11 +15,10 @@ from typing import Any
 import openpyxl
 import pytest
 
-from agent.errors import ToolError
-from agent.records import Finding, Review, Task, ToolCall
+from agent.records import Fetched, Finding, Review, Task, ToolCall
 from agent.tools import toolbox
 from agent.tools.toolbox import MAX_RESULT_CHARS, Batch, Desk
-from agent.workspace import MAX_FILE_BYTES, Workspace
+from agent.workspace import MAX_FILE_BYTES, Workspace, sha256
 
 NAMES = "convert_attachment edit_file fetch read_attachment read_file run_check write_file"
 MAX_SCHEMA_CHARS = 2_800  # about 700 tokens, paid in every model call
@@ -399,11 +398,12 @@ def test_a_conversion_that_cannot_be_done_changes_nothing(args: dict[str, str], 
     assert len(batch.workspace) == 0
 
 
-def answering(data: bytes) -> Callable[[str], Awaitable[bytes]]:
-    async def fetch(url: str) -> bytes:
+def answering(data: bytes) -> Callable[[str], Awaitable[tuple[Fetched, bytes]]]:
+    async def fetch(url: str) -> tuple[Fetched, bytes]:
+        asked = Fetched(url=url, at=0)
         if not url.startswith("https://x.org/"):
-            raise ToolError(f"{url!r} is on no host that brief or checks name; there is: x.org")
-        return data
+            return asked.model_copy(update={"error": "evil.example may not be reached: it is none of x.org"}), b""
+        return asked.model_copy(update={"status": 200, "size_bytes": len(data), "sha256": sha256(data)}), data
 
     return fetch
 
@@ -429,9 +429,11 @@ def test_more_than_the_model_may_type_can_be_carried_over_by_code() -> None:
 
 @pytest.mark.parametrize(
     ("fetch", "told"),
-    [(None, "nothing may be fetched: neither brief nor checks name a host"), (answering(b""), "there is: x.org")],
+    [(None, "nothing may be fetched: neither brief nor checks name a host"), (answering(b""), "it is none of x.org")],
 )
-def test_a_fetch_that_is_not_allowed_is_answered(fetch: Callable[[str], Awaitable[bytes]] | None, told: str) -> None:
+def test_a_fetch_that_is_not_allowed_is_answered(
+    fetch: Callable[[str], Awaitable[tuple[Fetched, bytes]]] | None, told: str
+) -> None:
     batch = run(desk(fetch=fetch), ("fetch", {"url": "https://evil.example/", "path": "x"}))
     assert told in batch.results[0].text
     assert len(batch.workspace) == 0

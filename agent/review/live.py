@@ -7,6 +7,7 @@ import asyncio
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from agent.net import hosts_in
 from agent.records import Check, Finding, Review, Task
@@ -60,10 +61,18 @@ class LiveReview:
         self._time_s = time_s
 
     async def review(
-        self, task: Task, workspace: Workspace, attachments: Mapping[str, bytes], *, patient: bool = True
+        self,
+        task: Task,
+        workspace: Workspace,
+        attachments: Mapping[str, bytes],
+        *,
+        downloads: Mapping[str, bytes | None] = MappingProxyType({}),
+        patient: bool = True,
     ) -> Review:
         """Never raises for what a page does; ends within MAX_REVIEW_S. Not `patient`: no check is waited for long."""
-        static = await asyncio.to_thread(review, task, workspace, attachments, secrets=self._secrets)
+        static = await asyncio.to_thread(
+            review, task, workspace, attachments, secrets=self._secrets, downloads=downloads
+        )
         if INDEX not in workspace:
             return static.model_copy(update={"browser": f"nothing was run: there is no {INDEX}"})
         try:

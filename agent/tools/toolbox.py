@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from agent.errors import ToolError
 from agent.previews import plain
-from agent.records import Json, Review, Task, ToolCall, ToolResult
+from agent.records import Fetched, Json, Review, Task, ToolCall, ToolResult
 from agent.workspace import Workspace
 
 SHOWN_CHARS = 8_000  # what a tool shows of a file
@@ -35,10 +35,11 @@ class Desk:
     attachments: Mapping[str, bytes]  # of all rounds, by name
     misses: Mapping[str, int]  # path → edits that failed since the file last changed
     review: Callable[[Workspace], Awaitable[Review]]
-    fetch: Callable[[str], Awaitable[bytes]] | None  # raises ToolError; None: neither brief nor checks name a host
+    fetch: Callable[[str], Awaitable[tuple[Fetched, bytes]]] | None  # None: neither brief nor checks name a host
     report: Callable[[Review], str]
     broken: Callable[[str, bytes], str | None]  # path, bytes → the sentence that says why the file does not parse
     workflows: bool = False  # brief or checks name `.github/workflows/`
+    fetched: tuple[Fetched, ...] = ()  # so far
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class Outcome:
     text: str
     workspace: Workspace | None = None
     missed: str = ""  # path that an edit should have changed and did not
+    fetched: Fetched | None = None
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class Batch:
     results: tuple[ToolResult, ...]
     workspace: Workspace
     misses: Mapping[str, int]
+    fetched: tuple[Fetched, ...] = ()  # before this turn and in it
 
 
 async def run(desk: Desk, calls: Sequence[ToolCall]) -> Batch:
@@ -66,7 +69,7 @@ async def run(desk: Desk, calls: Sequence[ToolCall]) -> Batch:
         outcome = await _outcome(desk, call)
         desk = _after(desk, outcome)
         results.append(ToolResult(call_id=call.id, text=plain(outcome.text)[:MAX_RESULT_CHARS]))
-    return Batch(tuple(results), desk.workspace, desk.misses)
+    return Batch(tuple(results), desk.workspace, desk.misses, desk.fetched)
 
 
 def schemas() -> list[Json]:
@@ -141,7 +144,8 @@ def _after(desk: Desk, outcome: Outcome) -> Desk:
     misses = {p: n for p, n in desk.misses.items() if workspace.get(p) == desk.workspace.get(p)}
     if outcome.missed:
         misses[outcome.missed] = misses.get(outcome.missed, 0) + 1
-    return replace(desk, workspace=workspace, misses=misses)
+    fetched = (*desk.fetched, *filter(None, [outcome.fetched]))
+    return replace(desk, workspace=workspace, misses=misses, fetched=fetched)
 
 
 def _faults(error: ValidationError) -> str:

@@ -159,6 +159,7 @@ def describe(view: TaskView) -> Json:
             "state": view.notification_state,
             "attempts": [attempt.model_dump() for attempt in view.attempts],
         },
+        "fetched": [fetched.model_dump() for fetched in view.fetched],
         "usage": {
             "model_calls": usage.model_calls,
             "prompt_tokens": usage.prompt_tokens,
