@@ -61,8 +61,14 @@ def datasets(name: str, data: bytes) -> tuple[Dataset, ...]:
     return (_dataset([header, *([_text(item.get(key)) for key in header] for item in objects)]),)
 
 
+def tables(name: str, data: bytes) -> Iterator[Dataset]:
+    """As `datasets`, and in JSON every list of objects or numbers, however deep. Raises Undecided."""
+    yield from datasets(name, data)
+    yield from _lists(name, data)
+
+
 def difference(copy: Dataset, source: Dataset, ours: str, theirs: str) -> str | None:
-    """How the table called `ours` differs from `theirs`: in columns, rows, sums, or the first cell; None: not at all."""
+    """How the table called `ours` differs from `theirs`: in columns, rows, sums or a cell; None: not at all."""
     if copy.header != source.header:
         return f"{ours} has the columns {listing(copy.header)}, {theirs} has {listing(source.header)}"
     if len(copy.rows) != len(source.rows):
@@ -86,7 +92,7 @@ def difference(copy: Dataset, source: Dataset, ours: str, theirs: str) -> str | 
 def known_numbers(name: str, data: bytes) -> frozenset[str]:
     """Every number of a source, and the count, sum, mean, least and greatest of its columns. Raises Undecided."""
     found = {number for _, number in numbers(name, data)}
-    for table in (*datasets(name, data), *_lists(name, data)):
+    for table in tables(name, data):
         found |= {_spelled(len(table.rows))}
         for _, column in table.columns():
             mean = sum(column) / len(column)
@@ -179,7 +185,6 @@ def _objects(document: Any) -> list[dict[str, Any]]:
 
 
 def _lists(name: str, data: bytes) -> Iterator[Dataset]:
-    """Every list of objects or of numbers, however deep it lies in JSON."""
     if not name.lower().endswith(JSON_ENDINGS):
         return
     waiting = [_json(data)]

@@ -120,7 +120,9 @@ class LiveReview:
             try:
                 await tab.go(sources.base_url)
                 outcomes = await run_checks(tab, _runnable(task), task.brief, hopeless)
-                ran = await _observed(tab, sources, workspace, outcomes, _data(workspace, attachments))
+                data = _data(workspace, attachments)
+                expected = observations.expected(task.checks, task.brief) if len(data) == 1 else set()
+                ran = await _observed(tab, sources, workspace, outcomes, data, expected)
             except PageFault as fault:
                 return _failed(task, f"the page does not come to rest: {quote(str(fault), 160)}")
         extra = [await self._computed(task, workspace, sources, ran), await self._parameter(task, workspace)]
@@ -140,7 +142,10 @@ class LiveReview:
 
     async def _left(self, task: Task, workspace: Workspace, name: str, totals: set[str]) -> list[str]:
         """The totals that stand there still when the file holds other numbers."""
-        other = self._sources(task, workspace.put({name: observations.changed(name, workspace[name])}))
+        data = observations.changed(name, workspace[name])
+        if data == workspace[name]:
+            return []
+        other = self._sources(task, workspace.put({name: data}))
         left = sorted(totals)
         async with self._browser.tab(other.answer) as tab:
             try:
@@ -204,7 +209,12 @@ def _data(workspace: Workspace, attachments: Mapping[str, bytes]) -> dict[str, b
 
 
 async def _observed(
-    tab: Tab, sources: Sources, files: Mapping[str, bytes], outcomes: dict[str, Outcome], data: Mapping[str, bytes]
+    tab: Tab,
+    sources: Sources,
+    files: Mapping[str, bytes],
+    outcomes: dict[str, Outcome],
+    data: Mapping[str, bytes],
+    expected: set[str],
 ) -> Ran:
     seen = await tab.evaluate(observations.SEEN)
     reached = not sources.unreached and all(asked.split()[-1] in ("ping",) for asked in sources.refused.values())
@@ -221,7 +231,7 @@ async def _observed(
     snapshot = ""
     if any(outcome.verdict == "fail" for outcome in outcomes.values()):
         snapshot = (await tab.snapshot())[:SNAPSHOT_CHARS]
-    totals = {n: observations.shown(seen, observations.totals(n, d)) for n, d in data.items()}
+    totals = {n: observations.shown(seen, observations.totals(n, d) | expected) for n, d in data.items()}
     return Ran(outcomes, rules, snapshot, {name: found for name, found in totals.items() if found})
 
 

@@ -20,7 +20,7 @@ from agent.review.datasets import (
     numbers,
     telling,
 )
-from agent.review.evidence import Faults, Undecided, listing, one_line, quote
+from agent.review.evidence import Faults, Undecided, one_line, quote
 from agent.review.hosts import LIBRARY_HOSTS
 from agent.review.site import JSON_ENDINGS, Site
 from agent.review.wording import MAX_TEXT_CHARS, SENTENCE_END, file_names, plain
@@ -119,14 +119,16 @@ def _carried(site: Site) -> Notes:
 def _sourceless(site: Site) -> Notes:
     """Numbers that a data file of the model's own holds and that no source does."""
     sources = _sources(site)
+    if not any(source.fetched or source.name.lower().endswith(DATA_ENDINGS) for source in sources):
+        return
     known = frozenset[str]().union(*(known_numbers(source.name, source.data) for source in sources))
-    for path in _own_data(site) if sources else ():
+    for path in _own_data(site):
         if datasets(path, site.workspace[path]) and any(_is_copy(site, path, source) for source in sources):
             continue
         found = [(at, n) for at, n in numbers(path, site.workspace[path]) if telling(n) and n not in known]
         if found:
             named = ", ".join(f"{quote(at)} {number}" if at else number for at, number in found[:MAX_NAMED])
-            labels = listing([source.label for source in sources], 3)
+            labels = ", ".join(source.label for source in sources[:3])
             told = f"{quote(path)}: {named} stands nowhere in {labels}, and is no count, sum or mean of a column there"
             yield _is_selection(site, path), f"{told}: take it from the source, never from memory"
 
