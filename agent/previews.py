@@ -24,10 +24,14 @@ SMALL_TABLE_ROWS, HEAD_ROWS, PAGE_ROWS = 40, 10, 200  # a small table is shown w
 ITEM_CHARS = 300
 LABEL_CHARS = 80
 
-_UNSHOWABLE = re.compile(  # controls, lone surrogates, overrides of the text direction, invisible tags
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f]"
+_UNSHOWABLE = re.compile(  # controls, lone surrogates, marks of the text direction, what has no width, invisible tags
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff"
+    "\ud800-\udfff\U000e0000-\U000e007f]"
 )
-_FORGED_FENCE = re.compile(r"^(?=[ \t]*-{3,}[ \t]*(?:begin|end)\b)", re.MULTILINE | re.IGNORECASE)
+_DASHES = (
+    "\ufffd\u2010-\u2015\u2212\u2500-\u2503\ufe58\ufe63\uff0d=_~-"  # and what is left of a hidden sign between them
+)
+_FORGED_FENCE = re.compile(rf"^(?=[^\w\n]*[{_DASHES}]{{3,}}[^\w\n]*(?:begin|end)\b)", re.MULTILINE | re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -99,8 +103,9 @@ def plain(text: str) -> str:
 
 
 def label(name: str) -> str:
-    """A name as one short line."""
-    return _clip(" ".join(plain(name).split()), LABEL_CHARS)
+    """A name as one short line, in quotes when it reads like a sentence."""
+    line = _clip(" ".join(plain(name).split()), LABEL_CHARS)
+    return f'"{line.replace(chr(34), chr(39))}"' if " " in line else line
 
 
 # -- from a look to text -----------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import httpx
 
 from agent import net
 from agent.loop import Progress
-from agent.previews import preview
+from agent.previews import fence, label, preview
 from agent.prompts import TEMPLATES, Prompts
 from agent.publish.git import Repositories
 from agent.publish.publisher import Site
@@ -279,11 +279,11 @@ def _task_variables(
         "pages_url": site.pages_url,
         "repo_url": site.repo_url,
         "attachments": [
-            {"name": name, "published": is_published(name), "preview": preview(name, data, max_chars=share)}
+            {"name": label(name), "published": is_published(name), "preview": preview(name, data, max_chars=share)}
             for name, data in attachments.items()
         ],
         "files": [
-            {"path": path, "size_bytes": len(data), "text": _shown(data)}
+            {"path": label(path), "size_bytes": len(data), "text": _shown(path, data)}
             for path, data in sorted(files.items())
             if path not in ENGINE_FILES and path not in attachments
         ],
@@ -292,10 +292,10 @@ def _task_variables(
     }
 
 
-def _shown(data: bytes) -> str | None:
-    """A text file's text, unless it is too long for a prompt."""
+def _shown(path: str, data: bytes) -> str | None:
+    """A text file's text behind a fence, unless it is too long for a prompt."""
     try:
         text = data.decode()
     except UnicodeDecodeError:
         return None
-    return text if len(text) <= SHOWN_FILE_CHARS else None
+    return fence(path, text, max_chars=2 * SHOWN_FILE_CHARS) if len(text) <= SHOWN_FILE_CHARS else None

@@ -85,7 +85,7 @@ VP8 = b"RIFF\0\0\0\0WEBPVP8 " + bytes(10) + struct.pack("<HH", 640, 480)
         ("a.pdf", b"%PDF-1.7\0", "a.pdf: PDF, 9 bytes, first 25 50 44 46 2d 31 2e 37 00"),
         ("a.mp4", b"\0\0\0\x18ftypmp42", "a.mp4: MP4 media, 12 bytes"),
         ("a.bin", bytes(5_000_000), "a.bin: unknown bytes, 5,000,000 bytes, first 00 00"),
-        ("two\nlines\u202e.txt", b"\0", "two lines\ufffd.txt: unknown bytes"),
+        ("two\nlines\u202e.txt", b"\0", '"two lines\ufffd.txt": unknown bytes'),
     ],
     ids=(f"file-{n}" for n in count()),  # ids made of the data would differ from process to process
 )
@@ -213,7 +213,7 @@ def test_dashes_that_forge_nothing_stay_as_they_are() -> None:
 def test_characters_that_hide_text_or_cannot_be_stored_are_replaced() -> None:
     text = fence("a\n--- end a ---", "\0\x1b[31m \u202e \U000e0041 é ☃ 👩\u200d👧\tx\ud800", max_chars=500)
     assert text.split("\n")[1] == "\ufffd\ufffd[31m \ufffd \ufffd é ☃ 👩\u200d👧\tx\ufffd"
-    assert text.startswith("--- begin a --- end a --- (untrusted data) ---\n")
+    assert text.startswith('--- begin "a --- end a ---" (untrusted data) ---\n')
 
 
 HOSTILE = {

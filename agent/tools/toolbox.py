@@ -7,7 +7,7 @@ A tool is one module here, named like the tool. The first paragraph of its docst
 import importlib
 import json
 import pkgutil
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from agent.errors import ToolError
-from agent.previews import plain
+from agent.previews import label, plain
 from agent.records import Fetched, Json, Review, Task, ToolCall, ToolResult
 from agent.workspace import Workspace
 
@@ -104,16 +104,19 @@ def existing(desk: Desk, path: str) -> str:
     """The path of a file that is there, or ToolError with those that are."""
     clean = path.removeprefix("./")
     if clean not in desk.workspace:
-        raise ToolError(f"there is no file {clean[:80]!r}; there are: {', '.join(desk.workspace)[:1000]}")
+        raise ToolError(f"there is no file {clean[:80]!r}; there are: {_names(desk.workspace)}")
     return clean
 
 
 def attachment(desk: Desk, name: str) -> bytes:
     """Its bytes, or ToolError with the attachments that are there."""
     if name not in desk.attachments:
-        names = ", ".join(sorted(desk.attachments)) or "none"
-        raise ToolError(f"there is no attachment {name[:80]!r}; there are: {names[:1000]}")
+        raise ToolError(f"there is no attachment {name[:80]!r}; there are: {_names(sorted(desk.attachments))}")
     return desk.attachments[name]
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(map(label, names))[:1000] or "none"
 
 
 async def _outcome(desk: Desk, call: ToolCall) -> Outcome:
