@@ -5,7 +5,6 @@ Reads csv, tsv, JSON, .xlsx and, for numbers only, any text; bounded, and not an
 
 import csv
 import itertools
-import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,7 +16,7 @@ from agent.archives import sheet_rows, workbook
 from agent.errors import ToolError
 from agent.review.evidence import Undecided, listing, quote
 from agent.review.site import JSON_ENDINGS, parse_json
-from agent.tables import csv_rows
+from agent.tables import csv_rows, list_rows, lists_in
 
 TABLE_ENDINGS = (".csv", ".tsv")
 BOOK_ENDINGS = (".xlsx", ".xlsm")
@@ -57,8 +56,7 @@ def datasets(name: str, data: bytes) -> tuple[Dataset, ...]:
     objects = _objects(_json(data)) if ending.endswith(JSON_ENDINGS) else []
     if not objects:
         return ()
-    header = list(dict.fromkeys(key for item in objects for key in item))
-    return (_dataset([header, *([_text(item.get(key)) for key in header] for item in objects)]),)
+    return (_dataset(list_rows(objects)),)
 
 
 def tables(name: str, data: bytes) -> Iterator[Dataset]:
@@ -185,17 +183,9 @@ def _objects(document: Any) -> list[dict[str, Any]]:
 
 
 def _lists(name: str, data: bytes) -> Iterator[Dataset]:
-    if not name.lower().endswith(JSON_ENDINGS):
-        return
-    waiting = [_json(data)]
-    while waiting:
-        value = waiting.pop()
-        inner = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
-        waiting += [item for item in inner if isinstance(item, dict | list)]
-        if isinstance(value, list) and value:
-            rows = [item if isinstance(item, dict) else {"": item} for item in value]
-            header = list(dict.fromkeys(key for row in rows for key in row))[:100]
-            yield _dataset([header, *([_text(row.get(key)) for key in header] for row in rows)])
+    document = _json(data) if name.lower().endswith(JSON_ENDINGS) else None
+    if isinstance(document, dict | list):
+        yield from (_dataset(list_rows(items)) for _, items in lists_in(document))
 
 
 def _leaves(value: Any, path: str) -> Iterator[tuple[str, str]]:
@@ -205,14 +195,8 @@ def _leaves(value: Any, path: str) -> Iterator[tuple[str, str]]:
         if isinstance(value, Mapping | list):
             inner = value.items() if isinstance(value, Mapping) else enumerate(value)
             waiting += [(f"{path}.{key}".lstrip("."), item) for key, item in inner]
-        elif not isinstance(value, bool) and _NUMBER.fullmatch(text := spelled(_text(value))):
+        elif not isinstance(value, bool) and _NUMBER.fullmatch(text := spelled(str(value))):
             yield path, text
-
-
-def _text(value: Any) -> str:
-    if value is None or isinstance(value, str):
-        return value or ""
-    return json.dumps(value)
 
 
 def _check_size(data: bytes, limit: int) -> None:

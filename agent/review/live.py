@@ -122,7 +122,7 @@ class LiveReview:
                 outcomes = await run_checks(tab, _runnable(task), task.brief, hopeless)
                 data = _data(workspace, attachments)
                 expected = observations.expected(task.checks, task.brief) if len(data) == 1 else set()
-                ran = await _observed(tab, sources, workspace, outcomes, data, expected)
+                ran = await _observed(tab, sources, workspace, outcomes, data, expected, _asked(task))
             except PageFault as fault:
                 return _failed(task, f"the page does not come to rest: {quote(str(fault), 160)}")
         extra = [await self._computed(task, workspace, sources, ran), await self._parameter(task, workspace)]
@@ -130,7 +130,7 @@ class LiveReview:
 
     async def _computed(self, task: Task, workspace: Workspace, sources: Sources, ran: Ran) -> Finding | None:
         """Other numbers in a data file must lead to other totals in the page."""
-        asked = " ".join([task.brief, *(check.text for check in task.checks)])
+        asked = _asked(task)
         faults = []
         for name, totals in ran.totals.items():
             if name not in sources.read and not re.search(_READS.format(name=re.escape(name)), asked, re.I):
@@ -161,7 +161,7 @@ class LiveReview:
 
     async def _parameter(self, task: Task, workspace: Workspace) -> Finding | None:
         """An address handed over as `?url=` is used."""
-        asked = " ".join([task.brief, *(check.text for check in task.checks)])
+        asked = _asked(task)
         named = _PARAMETER.search(asked)
         if not named:
             return None
@@ -178,9 +178,8 @@ class LiveReview:
         return _rule("parameter", "An address handed over in the page's own address is used.", faults)
 
     def _sources(self, task: Task, workspace: Workspace) -> Sources:
-        """Attachments and the model name no hosts."""
-        hosts = hosts_in(" ".join([task.brief, *(check.text for check in task.checks)]))
-        return Sources(f"https://{self._owner}.github.io/{task.repo}/", workspace, hosts, self._fetch)
+        base_url = f"https://{self._owner}.github.io/{task.repo}/"
+        return Sources(base_url, workspace, hosts_in(_asked(task)), self._fetch)
 
     def _joined(self, static: Review, ran: Ran) -> Review:
         """The running page has the last word, except where it could not tell."""
@@ -196,6 +195,11 @@ class LiveReview:
         )
         snapshot = redact(ran.snapshot, self._secrets)
         return Review(findings=tuple(cleaned), browser=self._browser.status, snapshot=snapshot)
+
+
+def _asked(task: Task) -> str:
+    """What the task itself says: attachments and the model name no hosts."""
+    return " ".join([task.brief, *(check.text for check in task.checks)])
 
 
 def _runnable(task: Task) -> list[Check]:
@@ -215,12 +219,13 @@ async def _observed(
     outcomes: dict[str, Outcome],
     data: Mapping[str, bytes],
     expected: set[str],
+    asked: str,
 ) -> Ran:
     seen = await tab.evaluate(observations.SEEN)
     reached = not sources.unreached and all(asked.split()[-1] in ("ping",) for asked in sources.refused.values())
     rules = [
         _rule("errors", "No script throws.", observations.errors(tab, sources), certain=reached),
-        _rule("requests", "What the page asks for is there.", observations.requests(tab, sources)),
+        _rule("requests", "What the page asks for is there.", observations.requests(tab, sources, asked)),
         _rule("images", "Every image shows.", observations.images(seen, sources)),
         _rule("links", "Links into the site lead to its files.", observations.links(seen, sources, files)),
         _rule("empty", "The page shows something.", observations.content(seen), certain=reached),

@@ -52,8 +52,11 @@ def errors(tab: Tab, sources: Sources) -> Faults:
         yield f"uncaught {quote(message, 160)}{at}"
 
 
-def requests(tab: Tab, sources: Sources) -> Faults:
-    """Files that are not there, and answers that a browser does not hand to the page."""
+def requests(tab: Tab, sources: Sources, asked: str) -> Faults:
+    """Files that are not there, and answers that a browser does not hand to the page.
+
+    `asked`: what the task says. A page that must ask an address, word for word, is not to blame if its host shuts it out.
+    """
     for path, why in sources.missing.items():
         yield f"{quote(path)} is not found: {why}"
     for url, status in sources.failed.items():
@@ -62,7 +65,8 @@ def requests(tab: Tab, sources: Sources) -> Faults:
         if asked.split()[-1] in LIBRARIES:
             yield f"{quote(host)} is not fetched here: load libraries from cdn.jsdelivr.net or keep them in the site"
     for line in dict.fromkeys(tab.console):
-        if _TELLING.search(line):
+        shut_out = "CORS" in line and any(url in asked for url in re.findall(r"'(https://[^']{10,})'", line)[:1])
+        if _TELLING.search(line) and not shut_out:
             yield f"the browser says {quote(line.split(': The ')[0], 240)}"
 
 

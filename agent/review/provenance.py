@@ -40,7 +40,7 @@ _FILTERS = re.compile(r"\b(?:filter|only|where|whose|group|after|before|between|
 _AGGREGATES = re.compile(r"\b(?:sums?|totals?|mean|averages?|counts?|number of|how many)\b", re.I)
 _COMPUTES = re.compile(
     r"\b(?:ratio|percent|growth|differen|chang|product|multipl|divid|rate|median|deviation|forecast|predict|estimat"
-    r"|round|million|thousand|billion|revenue|per\b|score|correlat|trend|formula|comput|calculat|invent|random|synthetic|generat|exampl|sampl)\w*|[%±]",
+    r"|round|million|thousand|billion|revenue|per\s+(?:year|month|week|day|unit|head|capita|person|region|product|category|group)|score|correlat|trend|formula|comput|calculat|invent|random|synthetic|generat|exampl|sampl)\w*|[%±]",
     re.I,
 )
 _FETCHES = re.compile(r"\b(?:fetch|download|retriev|query|pull|scrap|get|read|import|take|call|request)\w*\b", re.I)

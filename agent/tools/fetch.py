@@ -1,16 +1,21 @@
-"""GET an https address on a host that brief or checks name; `path` saves the bytes exactly. Never type such data."""
+"""GET an https address on a host that brief or checks name; `path` saves the bytes exactly, to be read or published."""
 
 import asyncio
+import csv
+import io
+import json
 from urllib.parse import urlsplit
 
 from agent.errors import ToolError
-from agent.previews import preview
+from agent.previews import MAX_JSON_BYTES, Window, preview
 from agent.records import Fetched, Record
+from agent.tables import list_rows, lists_in
 from agent.tools.toolbox import SHOWN_CHARS, Desk, Outcome
 from agent.workspace import MAX_DATA_BYTES
 
 MAX_FETCHES = 24  # a task, refused and failed ones too
 MAX_FETCHED_BYTES = 40_000_000  # a task
+HEAD_CHARS, MAX_ROWS = 1_500, 500  # of JSON: the document, then rows of its longest list
 WHAT_ELSE = (
     "Try once more or another address of the same host. If it stays so, do not invent the data: "
     "let the page load it when it is opened, and say in the page and in README.md what is missing."
@@ -32,12 +37,37 @@ async def run(desk: Desk, args: Args) -> Outcome:
     if fetched.error:
         return Outcome(f"fetch failed: {fetched.error}. {WHAT_ELSE}", fetched=fetched)
     name = args.path or urlsplit(args.url).path.rpartition("/")[2] or "answer"
-    shown = await asyncio.to_thread(preview, name, data, max_chars=SHOWN_CHARS - 100)
+    shown = await asyncio.to_thread(_shown, name, data)
     if not args.path:
         return Outcome(shown, fetched=fetched)
     workspace = desk.workspace.write(args.path, data, workflows=desk.workflows, max_bytes=MAX_DATA_BYTES)
     saved = fetched.model_copy(update={"path": args.path})
     return Outcome(f"saved {args.path}, {len(data)} bytes\n{shown}", workspace, fetched=saved)
+
+
+def _shown(name: str, data: bytes) -> str:
+    """A first look; of larger JSON also the rows of its longest list, for those are what was asked for."""
+    rows = _longest_list(data) if len(data) > SHOWN_CHARS / 4 else None
+    if rows is None:
+        return preview(name, data, max_chars=SHOWN_CHARS - 100)
+    path, table = rows
+    listed = preview(f"{path}.csv", table, max_chars=SHOWN_CHARS - HEAD_CHARS - 200, window=Window(count=MAX_ROWS))
+    return f"{preview(name, data, max_chars=HEAD_CHARS)}\nIts longest list, here as csv:\n{listed}"
+
+
+def _longest_list(data: bytes) -> tuple[str, bytes] | None:
+    """Its path, and its objects as csv."""
+    try:
+        document = json.loads(data) if len(data) <= MAX_JSON_BYTES else None
+    except (ValueError, RecursionError):
+        return None
+    lists = list(lists_in(document)) if isinstance(document, dict | list) else []
+    path, items = max(lists, key=lambda found: len(found[1]), default=("", []))
+    if not any(isinstance(item, dict) for item in items):
+        return None
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(list_rows(items))
+    return path or "items", text.getvalue().encode("utf-8", "replace")
 
 
 def _check_limits(fetched: tuple[Fetched, ...]) -> None:

@@ -1,4 +1,4 @@
-"""Show what an attachment is and its first rows, lines or items. `part`: sheet, zip member or JSON path (`a.0.b`)."""
+"""Show what an attachment or fetched file is: its first rows, lines or items. `part`: sheet, zip member, JSON path."""
 
 import asyncio
 

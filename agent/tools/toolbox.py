@@ -61,6 +61,11 @@ class Batch:
     misses: Mapping[str, int]
     fetched: tuple[Fetched, ...] = ()  # before this turn and in it
 
+    @property
+    def sources(self) -> int:
+        """How many fetches have brought something."""
+        return sum(not one.error for one in self.fetched)
+
 
 async def run(desk: Desk, calls: Sequence[ToolCall]) -> Batch:
     """Runs every call, each on the workspace that the one before it left, and answers every call."""
@@ -109,7 +114,9 @@ def existing(desk: Desk, path: str) -> str:
 
 
 def attachment(desk: Desk, name: str) -> bytes:
-    """Its bytes, or ToolError with the attachments that are there."""
+    """Its bytes, or those of a file of the site, such as a fetched one. ToolError with the attachments there are."""
+    if name not in desk.attachments and name in desk.workspace:
+        return desk.workspace[name]
     if name not in desk.attachments:
         raise ToolError(f"there is no attachment {name[:80]!r}; there are: {_names(sorted(desk.attachments))}")
     return desk.attachments[name]
