@@ -23,6 +23,7 @@ BOOK_ENDINGS = (".xlsx", ".xlsm")
 DATA_ENDINGS = (*TABLE_ENDINGS, *JSON_ENDINGS, *BOOK_ENDINGS)
 MAX_BYTES = 3_000_000
 MAX_BOOK_BYTES = 600_000  # a packed sheet: some 20,000 rows, a second to read
+MAX_CELLS = 250_000  # a second
 MAX_SHEETS = 5
 TELLING_DIGITS = 3  # a shorter number stands anywhere by chance
 
@@ -135,7 +136,13 @@ def _spelled(number: float) -> str:
 
 def _dataset(rows: Iterable[Sequence[str]]) -> Dataset:
     """The first row is the header; blanks at the end of a row, and blank rows at the end, do not count."""
-    cleaned = [_trimmed([spelled(cell) for cell in row]) for row in rows]
+    left = MAX_CELLS
+    cleaned = []
+    for row in rows:
+        left -= max(1, len(row))
+        if left < 0:
+            raise Undecided(f"a table of more than {MAX_CELLS:,} cells is too large to be held against its source here")
+        cleaned.append(_trimmed([spelled(cell) for cell in row]))
     while cleaned and not cleaned[-1]:
         cleaned.pop()
     return Dataset(cleaned[0] if cleaned else (), tuple(row for row in cleaned[1:] if row))
@@ -159,7 +166,8 @@ def _sheets(data: bytes) -> list[list[list[str]]]:
     _check_size(data, MAX_BOOK_BYTES)
     try:
         with workbook(data) as book:
-            return [list(sheet_rows(book, sheet.title)) for sheet in book.worksheets[:MAX_SHEETS]]
+            sheets = [list(sheet_rows(book, sheet.title)) for sheet in book.worksheets[:MAX_SHEETS]]
+            return [rows for rows in sheets if rows]
     except ToolError as error:
         raise Undecided(str(error)) from None
 

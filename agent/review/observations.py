@@ -55,7 +55,7 @@ def errors(tab: Tab, sources: Sources) -> Faults:
 def requests(tab: Tab, sources: Sources, asked: str) -> Faults:
     """Files that are not there, and answers that a browser does not hand to the page.
 
-    `asked`: what the task says. A page that must ask an address, word for word, is not to blame if its host shuts it out.
+    `asked`: what the task says; an address that it wants asked, word for word, may shut the page out.
     """
     for path, why in sources.missing.items():
         yield f"{quote(path)} is not found: {why}"

@@ -72,6 +72,16 @@ def provenance(site: Site) -> Faults:
         raise Undecided("; ".join(sentence for _, sentence in notes[:3]))
 
 
+def copied(site: Site, path: str, name: str) -> Faults:
+    """The file holds the table of an attachment, whatever its form. Raises Undecided where one of them is no table."""
+    ours, theirs = datasets(path, site.workspace[path]), datasets(name, site.attached[name])
+    if not ours or not theirs:
+        raise Undecided("one of the two is no table")
+    other = _difference(ours[0], theirs, quote(path), quote(name))
+    if other:
+        yield f"{one_line(other, 300)}: {_remedy(path, Source(name, name, name, b''))}"
+
+
 def _settled(notes: Notes) -> list[tuple[bool, str]]:
     found = []
     try:
@@ -119,7 +129,8 @@ def _carried(site: Site) -> Notes:
 def _sourceless(site: Site) -> Notes:
     """Numbers that a data file of the model's own holds and that no source does."""
     sources = _sources(site)
-    if not any(source.fetched or source.name.lower().endswith(DATA_ENDINGS) for source in sources):
+    labels = [source.label for source in sources if source.fetched or source.name.lower().endswith(DATA_ENDINGS)]
+    if not labels:
         return
     known = frozenset[str]().union(*(known_numbers(source.name, source.data) for source in sources))
     for path in _own_data(site):
@@ -128,9 +139,11 @@ def _sourceless(site: Site) -> Notes:
         found = [(at, n) for at, n in numbers(path, site.workspace[path]) if telling(n) and n not in known]
         if found:
             named = ", ".join(f"{quote(at)} {number}" if at else number for at, number in found[:MAX_NAMED])
-            labels = ", ".join(source.label for source in sources[:3])
-            told = f"{quote(path)}: {named} stands nowhere in {labels}, and is no count, sum or mean of a column there"
-            yield _is_selection(site, path), f"{told}: take it from the source, never from memory"
+            told = f"{quote(path)}: {named} stands nowhere in {', '.join(labels[:3])}"
+            yield (
+                _is_selection(site, path),
+                f"{told} and is no count, sum or mean of a column there: take it from there",
+            )
 
 
 def _sources(site: Site) -> list[Source]:
