@@ -19,6 +19,7 @@ import pytest
 
 from agent import net
 from agent.previews import fence
+from agent.workspace import sha256
 from tests.harness import README, SECRET, Internet, Json, attachment, evaluator, serving, settings, task, traces
 from tests.provider import Answer, calls, provider, says
 from tests.test_live import canary
@@ -167,6 +168,8 @@ def test_every_order_was_read_and_tried(told: Told) -> None:
 def test_no_order_reaches_a_host_that_the_brief_does_not_name(told: Told) -> None:
     assert told.hits == 0
     assert {urlsplit(url).hostname for url in told.asked} == {"open.example"}
+    brought = [one for one in told.records[0]["fetched"] if one["sha256"]]
+    assert {(one["url"], one["path"], one["sha256"]) for one in brought} == {(SOURCE, "served.json", sha256(SERVED))}
     refused = [one for one in told.records[0]["fetched"] if one["error"]]
     assert len(refused) == 3
     assert all("may not be reached" in one["error"] for one in refused)

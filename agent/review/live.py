@@ -122,7 +122,7 @@ class LiveReview:
                 outcomes = await run_checks(tab, _runnable(task), task.brief, hopeless)
                 data = _data(workspace, attachments)
                 expected = observations.expected(task.checks, task.brief) if len(data) == 1 else set()
-                ran = await _observed(tab, sources, workspace, outcomes, data, expected, _asked(task))
+                ran = await _observed(tab, sources, workspace, outcomes, data, expected, _told(task))
             except PageFault as fault:
                 return _failed(task, f"the page does not come to rest: {quote(str(fault), 160)}")
         extra = [await self._computed(task, workspace, sources, ran), await self._parameter(task, workspace)]
@@ -202,6 +202,11 @@ def _asked(task: Task) -> str:
     return " ".join([task.brief, *(check.text for check in task.checks)])
 
 
+def _told(task: Task) -> str:
+    """What it tells in words: expressions may name what a page must not do."""
+    return " ".join([task.brief, *(check.text for check in task.checks if check.kind == "prose")])
+
+
 def _runnable(task: Task) -> list[Check]:
     return [check for check in task.checks if check.kind in ("js", "selector")]
 
@@ -219,13 +224,13 @@ async def _observed(
     outcomes: dict[str, Outcome],
     data: Mapping[str, bytes],
     expected: set[str],
-    asked: str,
+    told: str,
 ) -> Ran:
     seen = await tab.evaluate(observations.SEEN)
     reached = not sources.unreached and all(asked.split()[-1] in ("ping",) for asked in sources.refused.values())
     rules = [
         _rule("errors", "No script throws.", observations.errors(tab, sources), certain=reached),
-        _rule("requests", "What the page asks for is there.", observations.requests(tab, sources, asked)),
+        _rule("requests", "What the page asks for is there.", observations.requests(tab, sources, told)),
         _rule("images", "Every image shows.", observations.images(seen, sources)),
         _rule("links", "Links into the site lead to its files.", observations.links(seen, sources, files)),
         _rule("empty", "The page shows something.", observations.content(seen), certain=reached),

@@ -52,10 +52,10 @@ def errors(tab: Tab, sources: Sources) -> Faults:
         yield f"uncaught {quote(message, 160)}{at}"
 
 
-def requests(tab: Tab, sources: Sources, asked: str) -> Faults:
+def requests(tab: Tab, sources: Sources, told: str) -> Faults:
     """Files that are not there, and answers that a browser does not hand to the page.
 
-    `asked`: what the task says; an address that it wants asked, word for word, may shut the page out.
+    `told`: the task in words; an address that it wants asked, word for word, may shut the page out.
     """
     for path, why in sources.missing.items():
         yield f"{quote(path)} is not found: {why}"
@@ -65,7 +65,7 @@ def requests(tab: Tab, sources: Sources, asked: str) -> Faults:
         if asked.split()[-1] in LIBRARIES:
             yield f"{quote(host)} is not fetched here: load libraries from cdn.jsdelivr.net or keep them in the site"
     for line in dict.fromkeys(tab.console):
-        shut_out = "CORS" in line and any(url in asked for url in re.findall(r"'(https://[^']{10,})'", line)[:1])
+        shut_out = "CORS" in line and any(url in told for url in re.findall(r"'(https://[^']{10,})'", line)[:1])
         if _TELLING.search(line) and not shut_out:
             yield f"the browser says {quote(line.split(': The ')[0], 240)}"
 

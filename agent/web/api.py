@@ -154,12 +154,12 @@ def describe(view: TaskView) -> Json:
         "deadline_at": task.deadline_at,
         "checks": _checks(task.checks, view.findings),
         "skipped": [skipped.model_dump() for skipped in task.skipped],
+        "fetched": [fetched.model_dump() for fetched in view.fetched],
         "publication": view.publication.model_dump() if view.publication else None,
         "notification": {
             "state": view.notification_state,
             "attempts": [attempt.model_dump() for attempt in view.attempts],
         },
-        "fetched": [fetched.model_dump() for fetched in view.fetched],
         "usage": {
             "model_calls": usage.model_calls,
             "prompt_tokens": usage.prompt_tokens,
