@@ -13,6 +13,7 @@ from typing import Any
 SURVEYED_ROWS, SURVEYED_COLUMNS = 20_000, 40  # looked at to say what a column holds
 TAIL_ROWS = 3
 ROW_CHARS = 300
+PATH_KEY_CHARS = 80  # of each key in a path: long ones in each other would add up
 
 _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d([ T].*)?|\d{1,2}[/.]\d{1,2}[/.]\d{2,4}")
@@ -146,7 +147,11 @@ def lists_in(document: Any) -> Iterator[tuple[str, list[Any]]]:
     while waiting:
         path, value = waiting.pop()
         inner = value.items() if isinstance(value, dict) else enumerate(value)
-        waiting += [(f"{path}.{key}".lstrip("."), item) for key, item in inner if isinstance(item, dict | list)]
+        waiting += [
+            (f"{path}.{str(key)[:PATH_KEY_CHARS]}".lstrip("."), item)
+            for key, item in inner
+            if isinstance(item, dict | list)
+        ]
         if isinstance(value, list) and value:
             yield path, value
 

@@ -16,7 +16,7 @@ from agent.archives import sheet_rows, workbook
 from agent.errors import ToolError
 from agent.review.evidence import Undecided, listing, quote
 from agent.review.site import JSON_ENDINGS, parse_json
-from agent.tables import csv_rows, list_rows, lists_in
+from agent.tables import PATH_KEY_CHARS, csv_rows, list_rows, lists_in
 
 TABLE_ENDINGS = (".csv", ".tsv")
 BOOK_ENDINGS = (".xlsx", ".xlsm")
@@ -202,7 +202,7 @@ def _leaves(value: Any, path: str) -> Iterator[tuple[str, str]]:
         path, value = waiting.pop()
         if isinstance(value, Mapping | list):
             inner = value.items() if isinstance(value, Mapping) else enumerate(value)
-            waiting += [(f"{path}.{key}".lstrip("."), item) for key, item in inner]
+            waiting += [(f"{path}.{str(key)[:PATH_KEY_CHARS]}".lstrip("."), item) for key, item in inner]
         elif not isinstance(value, bool) and _NUMBER.fullmatch(text := spelled(str(value))):
             yield path, text
 

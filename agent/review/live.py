@@ -241,7 +241,10 @@ async def _observed(
     snapshot = ""
     if any(outcome.verdict == "fail" for outcome in outcomes.values()):
         snapshot = (await tab.snapshot())[:SNAPSHOT_CHARS]
-    totals = {n: observations.shown(seen, observations.totals(n, d) | expected) for n, d in data.items()}
+    totals = {
+        name: observations.shown(seen, await asyncio.to_thread(observations.totals, name, held) | expected)
+        for name, held in data.items()
+    }
     return Ran(outcomes, rules, snapshot, {name: found for name, found in totals.items() if found})
 
 

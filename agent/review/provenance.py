@@ -6,7 +6,8 @@ nothing is done to the data on the way. The rest is undecided, for people to see
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from agent.review.datasets import (
@@ -40,7 +41,8 @@ _FILTERS = re.compile(r"\b(?:filter|only|where|whose|group|after|before|between|
 _AGGREGATES = re.compile(r"\b(?:sums?|totals?|mean|averages?|counts?|number of|how many)\b", re.I)
 _COMPUTES = re.compile(
     r"\b(?:ratio|percent|growth|differen|chang|product|multipl|divid|rate|median|deviation|forecast|predict|estimat"
-    r"|round|million|thousand|billion|revenue|per\s+(?:year|month|week|day|unit|head|capita|person|region|product|category|group)|score|correlat|trend|formula|comput|calculat|invent|random|synthetic|generat|exampl|sampl)\w*|[%±]",
+    r"|round|million|thousand|billion|revenue|score|correlat|trend|formula|comput|calculat|invent|random|synthetic"
+    r"|per\s+(?:year|month|week|day|unit|head|capita|person|region|product|category|group)|generat|exampl|sampl)\w*|[%±]",
     re.I,
 )
 _FETCHES = re.compile(r"\b(?:fetch|download|retriev|query|pull|scrap|get|read|import|take|call|request)\w*\b", re.I)
@@ -58,6 +60,15 @@ class Source:
     label: str
     data: bytes
     fetched: bool = False
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A paragraph or a sentence of the task, and the files that it names."""
+
+    text: str
+    files: frozenset[str]
+    sentences: "tuple[Passage, ...]" = ()
 
 
 Notes = Iterator[tuple[bool, str]]  # whether it is certain, and what is to be said
@@ -104,11 +115,8 @@ def _unfetched(site: Site) -> Notes:
         if wanted & asked:
             yield False, f"{quote(host)} gave no answer: what {quote(path)} holds has no source"
         else:
-            fresh = site.task.round == 1  # a later round may keep what an earlier one fetched
-            yield (
-                fresh,
-                f"nothing was fetched from {quote(host)}: use fetch, then write {quote(path)} from what it serves",
-            )
+            told = f"nothing was fetched from {quote(host)}: use fetch, then write {quote(path)} from what it serves"
+            yield site.task.round == 1, told  # a later round may keep what an earlier one fetched
 
 
 def _carried(site: Site) -> Notes:
@@ -168,7 +176,7 @@ def _own_data(site: Site) -> list[str]:
 
 def _is_copy(site: Site, path: str, source: Source) -> bool:
     """Whether the task has the file hold the source's data, whole."""
-    naming = [sentence for sentence in _sentences(site) if path in file_names(sentence)]
+    naming = [sentence.text for sentence in _sentences(site) if path in sentence.files]
     both = [sentence for sentence in naming if source.word in sentence]
     if any(_CARRIES.search(sentence) and not _ALTERS.search(sentence) for sentence in both):
         return True
@@ -180,25 +188,23 @@ def _is_selection(site: Site, path: str) -> bool:
     """Whether the task has the file's numbers taken from a source that is here, not worked out from it."""
     words = [source.word for source in _sources(site) if source.name.lower().endswith(DATA_ENDINGS)]
     for paragraph in _paragraphs(site):
-        if path in file_names(paragraph) and any(word in paragraph for word in words):
-            filtered = _AGGREGATES.search(paragraph) and _FILTERS.search(paragraph)
-            return not filtered and not _COMPUTES.search(_URL.sub(" ", paragraph))
+        if path in paragraph.files and any(word in paragraph.text for word in words):
+            filtered = _AGGREGATES.search(paragraph.text) and _FILTERS.search(paragraph.text)
+            return not filtered and not _COMPUTES.search(_URL.sub(" ", paragraph.text))
     return False
 
 
 def _hosts(site: Site, path: str) -> set[str]:
     """Hosts of the addresses that the paragraph about this file wants fetched."""
-    found = set()
-    for paragraph in _paragraphs(site):
-        if path not in file_names(_URL.sub(" ", paragraph)):
-            continue
-        for sentence in SENTENCE_END.split(paragraph):
-            for match in _URL.finditer(sentence):
-                host = urlsplit(match[0]).hostname or ""
-                before = sentence[: match.start()]
-                if host not in LIBRARY_HOSTS and _FETCHES.search(before) and not _IN_THE_PAGE.search(sentence):
-                    found.add(host)
-    return found
+    sentences = [s.text for paragraph in _paragraphs(site) if path in paragraph.files for s in paragraph.sentences]
+    return {host for sentence in sentences for host in _fetched_hosts(sentence)} - LIBRARY_HOSTS
+
+
+def _fetched_hosts(sentence: str) -> Iterator[str]:
+    if not _IN_THE_PAGE.search(sentence):
+        for match in _URL.finditer(sentence):
+            if _FETCHES.search(sentence[: match.start()]):
+                yield urlsplit(match[0]).hostname or ""
 
 
 def _difference(copy: Dataset, tables: tuple[Dataset, ...], ours: str, theirs: str) -> str | None:
@@ -221,13 +227,22 @@ def _remedy(path: str, source: Source) -> str:
     return "never type data, carry it over by code"
 
 
-def _paragraphs(site: Site) -> list[str]:
-    texts = [site.task.brief, *(check.text for check in site.task.checks if check.kind == "prose")]
-    return [part for text in texts for part in _PARAGRAPH.split(plain(text[:MAX_TEXT_CHARS]))]
+def _sentences(site: Site) -> list[Passage]:
+    return [sentence for paragraph in _paragraphs(site) for sentence in paragraph.sentences]
 
 
-def _sentences(site: Site) -> list[str]:
-    return [sentence for paragraph in _paragraphs(site) for sentence in SENTENCE_END.split(paragraph)]
+def _paragraphs(site: Site) -> tuple[Passage, ...]:
+    return _read((site.task.brief, *(check.text for check in site.task.checks if check.kind == "prose")))
+
+
+@lru_cache(maxsize=8)
+def _read(texts: tuple[str, ...]) -> tuple[Passage, ...]:
+    parts = [part for text in texts for part in _PARAGRAPH.split(plain(text[:MAX_TEXT_CHARS]))]
+    return tuple(replace(_passage(p), sentences=tuple(map(_passage, SENTENCE_END.split(p)))) for p in parts)
+
+
+def _passage(text: str) -> Passage:
+    return Passage(text, frozenset(file_names(text)))
 
 
 def _stem(path: str) -> str:

@@ -16,6 +16,7 @@ from agent.workspace import MAX_DATA_BYTES
 MAX_FETCHES = 24  # a task, refused and failed ones too
 MAX_FETCHED_BYTES = 40_000_000  # a task
 HEAD_CHARS, MAX_ROWS = 1_500, 500  # of JSON: the document, then rows of its longest list
+MAX_LISTED_CELLS = 200_000
 WHAT_ELSE = (
     "Try once more or another address of the same host. If it stays so, do not invent the data: "
     "let the page load it when it is opened, and say in the page and in README.md what is missing."
@@ -63,7 +64,9 @@ def _longest_list(data: bytes) -> tuple[str, bytes] | None:
         return None
     lists = list(lists_in(document)) if isinstance(document, dict | list) else []
     path, items = max(lists, key=lambda found: len(found[1]), default=("", []))
-    if not any(isinstance(item, dict) for item in items):
+    rows = list_rows(items)
+    width = len(next(rows)) if any(isinstance(item, dict) for item in items) else 0
+    if not 0 < width * len(items) <= MAX_LISTED_CELLS:
         return None
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(list_rows(items))
