@@ -215,7 +215,7 @@ class Delivery:
         progress = replace(progress, usage=progress.usage + hands.spent)
 
         async def finish() -> Json:
-            whole, build = await self._parts.workshop.finish(task, hands.job, site, progress, hands.compiled, refused)
+            whole, build = await self._parts.workshop.finish(task, hands.job, site, progress, hands.learnt, refused)
             details = {
                 "models": build.models,
                 "turns": build.turns,

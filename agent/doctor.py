@@ -238,6 +238,10 @@ async def callbacks(settings: Settings) -> str:
     return "private addresses are called" if settings.allow_private_callbacks else "public addresses only"
 
 
+async def contact(settings: Settings) -> str:
+    return settings.contact or "not set: some public APIs, such as data.sec.gov, refuse who does not say whom to ask"
+
+
 async def prompts(settings: Settings) -> str:
     folder = settings.prompts_dir.resolve()
     if not (folder / TASK_PROMPT).is_file():
@@ -271,6 +275,7 @@ LOOKS: dict[str, Look] = {
     "publisher": publisher,
     "ADMIN_TOKEN": admin_token,
     "call backs": callbacks,
+    "CONTACT": contact,
     "prompts": prompts,
     "limits": limits,
 }

@@ -11,13 +11,13 @@ from agent.buyer import Buyer, Order
 from agent.llm.model import Escalation
 from agent.loop import Version
 from agent.publish.publisher import Step
-from agent.records import NOTHING, Json, Reply, Review, Task, ToolCall, ToolResult, Usage
+from agent.records import NOTHING, Fetched, Json, Reply, Review, Task, ToolCall, ToolResult, Usage
 from agent.review.judge import Judged, applied, questions
 from agent.review.probes import Compiled
 from agent.review.report import report
 from agent.store import Store
 from agent.tools.toolbox import Batch
-from agent.workshop import Job, Workshop
+from agent.workshop import Job, Learnt, Workshop
 from agent.workspace import Workspace
 
 MAX_JUDGINGS = 2  # workspaces of one run that a judge is shown
@@ -40,6 +40,7 @@ class DurableHands:
     compiling: Compiling | None = None  # None: there is nothing to wait for, or not any more
     compiled: Compiled = field(default_factory=Compiled)
     best: Version | None = None  # of those that were reviewed
+    fetched: tuple[Fetched, ...] = ()  # in this run
     bought: Usage = NOTHING  # the turns so far
     spent: Usage = NOTHING  # beside the turns: for probes and judges
     asked: bool = False
@@ -67,6 +68,10 @@ class DurableHands:
             self.compiled = found.model_copy(update={"probes": (*self.compiled.probes, *found.probes)})
             self.spent += found.usage
 
+    @property
+    def learnt(self) -> Learnt:
+        return Learnt(self.compiled, self.fetched)
+
     def _left_s(self) -> float:
         return self.workshop.build_by(self.task) - self.buyer.clock()
 
@@ -74,21 +79,29 @@ class DurableHands:
         store, workshop = self.store, self.workshop
 
         async def run() -> Json:
-            batch = await workshop.act(
-                self.task, self.job, workspace, calls, misses, self.compiled, left_s=self._left_s
-            )
+            batch = await workshop.act(self.task, self.job, workspace, calls, misses, self.learnt, left_s=self._left_s)
             changed = {p: data for p, data in batch.workspace.items() if workspace.get(p) != data}
             await asyncio.to_thread(store.put_blobs, changed.values())
             names = [call.name for call in calls]
             await asyncio.to_thread(store.add_event, self.task.id, "tools", {"calls": names, "changed": list(changed)})
+            fetched = [one.model_dump() for one in batch.fetched]
+            for one in fetched[len(self.fetched) :]:
+                await asyncio.to_thread(store.add_event, self.task.id, "fetched", one)
             results = [result.model_dump() for result in batch.results]
-            return {"results": results, "files": batch.workspace.manifest, "misses": dict(batch.misses)}
+            return {
+                "results": results,
+                "files": batch.workspace.manifest,
+                "misses": dict(batch.misses),
+                "fetched": fetched,
+            }
 
         done = await self.step("tool_batch", run)
+        self.fetched = tuple(Fetched.model_validate(one) for one in done["fetched"])
         return Batch(
             results=tuple(ToolResult.model_validate(result) for result in done["results"]),
             workspace=await asyncio.to_thread(workshop.load, done["files"], workspace),
             misses=done["misses"],
+            fetched=self.fetched,
         )
 
     async def review(self, workspace: Workspace) -> Review:
@@ -98,7 +111,7 @@ class DurableHands:
 
         async def run() -> Json:
             attachments = await asyncio.to_thread(workshop.attachments, self.job)
-            review = await workshop.review(self.task, self.job, attachments, workspace, self.compiled)
+            review = await workshop.review(self.task, self.job, attachments, workspace, self.learnt)
             if self._is_best(Version(workspace, review)):
                 await asyncio.to_thread(store.update, self.task.id, findings=review.findings)
             counts = dict(Counter(str(finding.verdict) for finding in review.findings))

@@ -105,6 +105,7 @@ class Progress:
     stalls: int = 0
     settled_for: int = 0  # failures that were published already: who answers an objection need do no better
     misses: Mapping[str, int] | None = None
+    sources: int = 0  # fetched so far: a review holds data against them
     models: tuple[str, ...] = ()
     stopped_by: StoppedBy | None = None
     error: str = ""
@@ -171,11 +172,12 @@ async def turn(progress: Progress, reply: Reply, hands: Hands, limits: Limits) -
     if not reply.calls:
         return silent(progress), [{"role": "user", "content": hands.words("silent")}]
     batch = await hands.act(progress.latest.workspace, reply.calls, progress.misses or {})
-    progress = replace(progress, silences=0, misses=batch.misses)
+    learned = batch.sources > progress.sources
+    progress = replace(progress, silences=0, misses=batch.misses, sources=batch.sources)
     answers = [{"role": "tool", "tool_call_id": r.call_id, "content": r.text} for r in batch.results]
     notes = []
-    if batch.workspace == progress.latest.workspace:
-        progress = stalled(progress)
+    if batch.workspace == progress.latest.workspace and not (learned and progress.latest.is_site):
+        progress = progress if learned else stalled(progress)
     else:
         version = Version(batch.workspace, await hands.review(batch.workspace))
         if version.review.passed:

@@ -38,8 +38,12 @@ NOT_PUBLIC = tuple(
         "3fff::/20",  # documentation
     )
 )
+# Endings of file names that are top-level domains too: `execute.py` in a brief opens no host in Paraguay.
+FILE_ENDINGS = (".md", ".mov", ".pl", ".py", ".rs", ".sh", ".zip")
 # Everything else in IPv6 is local, multicast, translated (64:ff9b::) or IPv4 in disguise.
 GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
+
+_HOST = re.compile(r"(?P<scheme>//)?(?<![a-z0-9.-])(?P<host>(?:[a-z0-9-]{1,63}\.)+[a-z]{2,24})(?![a-z0-9-])")
 
 Forbid = Callable[[str, int], str | None]
 Resolve = Callable[[str, int], Awaitable[list[str]]]
@@ -56,19 +60,25 @@ class Resource:
     body: bytes
     media_type: str = ""
     allow_origin: str = ""
+    status: int = 200
 
 
 def client(
-    *, allow_private: bool = False, timeout_s: float = 20.0, backend: "GuardedBackend | None" = None
+    *,
+    allow_private: bool = False,
+    timeout_s: float = 20.0,
+    contact: str | None = None,
+    backend: "GuardedBackend | None" = None,
 ) -> httpx.AsyncClient:
     """Checks every address when it connects; follows no redirect, keeps no cookie, obeys no proxy variable.
 
-    `timeout_s` bounds a whole exchange of `post_json` and `get_bytes`, redirects included.
+    `timeout_s` bounds a whole exchange of `post_json` and `get_bytes`, redirects included. `contact`, an e-mail or web
+    address, goes into the User-Agent.
     """
     return httpx.AsyncClient(
         transport=GuardedTransport(backend or GuardedBackend(forbid=_allow_any if allow_private else forbidden)),
         timeout=httpx.Timeout(timeout_s, connect=min(CONNECT_S, timeout_s), read=min(READ_S, timeout_s)),
-        headers={"User-Agent": USER_AGENT},
+        headers={"User-Agent": f"{USER_AGENT} ({contact})" if contact else USER_AGENT},
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
         follow_redirects=False,
         trust_env=False,
@@ -122,12 +132,23 @@ async def get(
                 body=await _read(response, max_bytes),
                 media_type=response.headers.get("Content-Type", ""),
                 allow_origin=response.headers.get("Access-Control-Allow-Origin", ""),
+                status=response.status_code,
             )
 
 
 def hosts_in(text: str) -> frozenset[str]:
-    """Every host name that a text spells out, with a scheme or without; `data.csv` passes for one, to no harm."""
-    return frozenset(re.findall(r"(?:[a-z0-9-]{1,63}\.)+[a-z]{2,24}", text.lower()))
+    """Every host name that a text spells out, with a scheme or without; `run.py` is a file without one."""
+    found = _HOST.finditer(text.lower())
+    return frozenset(m["host"] for m in found if m["scheme"] or not m["host"].endswith(FILE_ENDINGS))
+
+
+def trouble(error: Exception) -> str:
+    """Why nothing was fetched, in our own words: a server's may be meant for whoever reads them."""
+    if isinstance(error, Blocked):
+        return str(error)
+    if isinstance(error, httpx.HTTPStatusError):
+        return f"{error.request.url.host} answers {error.response.status_code}"
+    return f"there was no complete answer ({type(error).__name__})"
 
 
 def private_reason(url: str) -> str | None:

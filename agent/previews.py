@@ -9,10 +9,14 @@ from agent.texts import clip
 
 LABEL_CHARS = 80
 
-_UNSHOWABLE = re.compile(  # controls, lone surrogates, overrides of the text direction, invisible tags
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f]"
+_UNSHOWABLE = re.compile(  # controls, lone surrogates, marks of the text direction, what has no width, invisible tags
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff"
+    "\ud800-\udfff\U000e0000-\U000e007f]"
 )
-_FORGED_FENCE = re.compile(r"^(?=[ \t]*-{3,}[ \t]*(?:begin|end)\b)", re.MULTILINE | re.IGNORECASE)
+_DASHES = (
+    "\ufffd\u2010-\u2015\u2212\u2500-\u2503\ufe58\ufe63\uff0d=_~-"  # and what is left of a hidden sign between them
+)
+_FORGED_FENCE = re.compile(rf"^(?=[^\w\n]*[{_DASHES}]{{3,}}[^\w\n]*(?:begin|end)\b)", re.MULTILINE | re.IGNORECASE)
 
 
 def preview(name: str, data: bytes, *, max_chars: int, window: Window = FIRST_LOOK) -> str:
@@ -56,8 +60,9 @@ def plain(text: str) -> str:
 
 
 def label(name: str) -> str:
-    """A name as one short line."""
-    return clip(" ".join(plain(name).split()), LABEL_CHARS)
+    """A name as one short line, in quotes when it reads like a sentence."""
+    line = clip(" ".join(plain(name).split()), LABEL_CHARS)
+    return f'"{line.replace(chr(34), chr(39))}"' if " " in line else line
 
 
 # -- from a look to text -----------------------------------------------------------------------------------------------

@@ -160,6 +160,18 @@ class ToolResult(Record):
     text: str
 
 
+class Fetched(Record):
+    """One address that the model asked for. What it served is the blob `sha256`; a refusal or a fault has none."""
+
+    url: str
+    at: float  # Unix time, seconds
+    status: int | None = None  # None: no HTTP answer
+    size_bytes: int = 0
+    sha256: str = ""
+    path: str = ""  # where it was saved in the site; "": only looked at
+    error: str | None = None
+
+
 class Finding(Record):
     """The verdict on one check (origin check, earlier) or on one rule that every site must keep (origin rule)."""
 

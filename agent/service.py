@@ -4,7 +4,7 @@ import asyncio
 import json
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,8 +117,11 @@ class Service:
 
 
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[Service]:
-    """A launched service; unfinished tasks of an earlier process go on at once. Raises ConfigError."""
+async def running(settings: Settings, *, web: Callable[..., httpx.AsyncClient] = net.client) -> AsyncIterator[Service]:
+    """A launched service; unfinished tasks of an earlier process go on at once. Raises ConfigError.
+
+    `web` makes the client for what briefs name: tests bring an internet of their own.
+    """
     events.configure(settings.secret_values)
     with locked(settings.data_dir):
         store = await asyncio.to_thread(Store, settings.database)
@@ -127,16 +130,16 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
         async with (
             net.client(allow_private=settings.allow_private_callbacks) as http,
             net.client(allow_private=True) as loopback,
-            net.client(timeout_s=FETCH_S) as web,
+            web(timeout_s=FETCH_S, contact=settings.contact) as internet,
             aclosing(browser),
         ):
             review = LiveReview(
                 browser,
-                Fetcher(web, settings.data_dir / "cache"),
+                Fetcher(internet, settings.data_dir / "cache"),
                 owner=settings.github_owner or "owner",
                 secrets=settings.secret_values,
             )
-            parts = assemble(settings, store, repositories, Clients(http, loopback, web), review)
+            parts = assemble(settings, store, repositories, Clients(http, loopback, internet), review)
             await asyncio.to_thread(parts.workshop.rehearse)
             engine = Engine(
                 parts,

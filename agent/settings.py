@@ -47,6 +47,7 @@ class Settings(BaseSettings):
     sites_port: int = Field(8001, ge=0, le=65535)
     sites_url: str = "http://localhost:8001"
     admin_token: SecretStr | None = None
+    contact: str | None = Field(None, pattern=r"^[!-'*-~]{3,200}$")  # printable, and nothing that ends a comment
     max_body_bytes: int = Field(25_000_000, ge=1_000)
     queue_limit: int = Field(1_000, ge=1)  # tasks that may wait; more are answered 503
 

@@ -41,6 +41,16 @@ class AttemptLine(_Part):
     error: str | None
 
 
+class FetchedLine(_Part):
+    url: str
+    at: datetime
+    status: int | None
+    size_bytes: int
+    sha256: str
+    path: str
+    error: str | None
+
+
 class NotificationPart(_Part):
     state: NotificationState
     attempts: tuple[AttemptLine, ...] = ()
@@ -69,6 +79,7 @@ class Status(_Part):
     deadline_at: datetime
     checks: tuple[CheckLine, ...]
     skipped: tuple[Skipped, ...]
+    fetched: tuple[FetchedLine, ...] = ()
     publication: Publication | None
     notification: NotificationPart
     usage: UsagePart
@@ -107,6 +118,7 @@ def record(status: Status, *, now: float) -> RenderableType:
     parts: list[RenderableType] = [_facts(status, now)]
     if status.checks:
         parts += [Text(), check_table(status.checks)]
+    parts += [Text.assemble(("fetched  ", "dim"), _fetched(one)) for one in status.fetched]
     parts += [Text.assemble(("skipped  ", "yellow"), f"{plain(s.what)}: {plain(s.why)}") for s in status.skipped]
     return Group(*parts)
 
@@ -204,6 +216,11 @@ def _named_facts(status: Status, now: float) -> Iterator[tuple[str, str | Text]]
 def _notification(notification: NotificationPart) -> str:
     attempts = (f"{a.at:%H:%M:%S} {a.status or ''} {a.error or ''}".strip() for a in notification.attempts)
     return ", ".join((notification.state, *attempts))
+
+
+def _fetched(one: FetchedLine) -> str:
+    came = one.error or f"{one.status}, {one.size_bytes:,} bytes, sha256 {one.sha256[:12]}…"
+    return plain(f"{one.at:%H:%M:%S} {one.url}: {came}{f', saved as {one.path}' if one.path else ''}")
 
 
 def _consumption(usage: UsagePart) -> str:

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from agent.errors import ConfigError
-from agent.records import Attempt, Finding, Json, Profile, Publication, Record, State, Task, Usage
+from agent.records import Attempt, Fetched, Finding, Json, Profile, Publication, Record, State, Task, Usage
 from agent.workspace import sha256
 
 NotificationState = Literal["pending", "delivered", "blocked", "dead"]
@@ -109,6 +109,7 @@ class TaskView(Record):
     usage: Usage
     seconds: dict[str, float]  # by stage, the running one up to now
     details: Json
+    fetched: tuple[Fetched, ...]
     stopped_by: str | None
     error: str | None
     publication: Publication | None
@@ -276,9 +277,15 @@ class Store:
             sent = sa.select(deliveries).where(deliveries.c.task_id == task_id).order_by(deliveries.c.at)
             return _view(
                 row,
+                fetched=self._fetched(db, task_id),
                 seconds=self._seconds(db.execute(stages.order_by(events.c.seq)).mappings().all()),
                 attempts=[Attempt(at=d.at, status=d.status, error=d.error) for d in db.execute(sent)],
             )
+
+    def fetched(self, task_id: str) -> list[Fetched]:
+        """What the model asked for, in order; again what it asked for in a turn that a crash cut off."""
+        with self._engine.connect() as db:
+            return self._fetched(db, task_id)
 
     def newest(self, limit: int) -> list[TaskView]:
         """The newest tasks, newest first."""
@@ -410,6 +417,10 @@ class Store:
         row = {"task_id": task_id, "at": self._clock(), "name": name, "data": json.dumps(data)}
         db.execute(sa.insert(events).values(row))
 
+    def _fetched(self, db: sa.Connection, task_id: str) -> list[Fetched]:
+        told = sa.select(events.c.data).where(events.c.task_id == task_id, events.c.name == "fetched")
+        return [Fetched.model_validate_json(data) for data in db.execute(told.order_by(events.c.seq)).scalars()]
+
     def _newest(self, query: sa.Select[Any]) -> Task | None:
         with self._engine.connect() as db:
             request = db.execute(query.order_by(tasks.c.received_at.desc()).limit(1)).scalar()
@@ -432,13 +443,16 @@ def _identity(task: Task) -> tuple[sa.ColumnElement[bool], ...]:
     return (*same, tasks.c.round == task.round, tasks.c.nonce == task.nonce)
 
 
-def _view(row: sa.RowMapping, *, seconds: dict[str, float], attempts: list[Attempt]) -> TaskView:
+def _view(
+    row: sa.RowMapping, *, fetched: list[Fetched], seconds: dict[str, float], attempts: list[Attempt]
+) -> TaskView:
     return TaskView(
         task=Task.model_validate_json(row["request"]),
         findings=tuple(Finding.model_validate(f) for f in json.loads(row["findings"])),
         usage=Usage.model_validate_json(row["usage"]),
         details=json.loads(row["details"]),
         publication=Publication.model_validate_json(row["publication"]) if row["publication"] else None,
+        fetched=tuple(fetched),
         seconds=seconds,
         attempts=tuple(attempts),
         **{name: row[name] for name in ("attempt", "state", "stage", "stopped_by", "error")},

@@ -2,15 +2,18 @@
 
 import csv
 import io
+import json
 import re
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Any
 
 SURVEYED_ROWS, SURVEYED_COLUMNS = 20_000, 40  # looked at to say what a column holds
 TAIL_ROWS = 3
 ROW_CHARS = 300
+PATH_KEY_CHARS = 80  # of each key in a path: long ones in each other would add up
 
 NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d([ T].*)?|\d{1,2}[/.]\d{1,2}[/.]\d{2,4}")
@@ -143,3 +146,31 @@ def _row_text(row: Sequence[str], delimiter: str) -> str:
     cells = [" ".join(cell[:ROW_CHARS].splitlines()) for cell in row[:ROW_CHARS]]
     csv.writer(text, delimiter=delimiter, lineterminator="").writerow(cells)
     return text.getvalue() if text.tell() <= ROW_CHARS else text.getvalue()[:ROW_CHARS] + "…"
+
+
+def lists_in(document: Any) -> Iterator[tuple[str, list[Any]]]:
+    """Every list of a JSON document that holds something, with its path."""
+    waiting = [("", document)]
+    while waiting:
+        path, value = waiting.pop()
+        inner = value.items() if isinstance(value, dict) else enumerate(value)
+        waiting += [
+            (f"{path}.{str(key)[:PATH_KEY_CHARS]}".lstrip("."), item)
+            for key, item in inner
+            if isinstance(item, dict | list)
+        ]
+        if isinstance(value, list) and value:
+            yield path, value
+
+
+def list_rows(items: Sequence[Any]) -> Iterator[list[str]]:
+    """Objects as rows under a header, the keys of all of them; other items as a column without a name."""
+    objects = [item if isinstance(item, dict) else {"": item} for item in items]
+    header = list(dict.fromkeys(key for item in objects for key in item))
+    yield header
+    for item in objects:
+        yield [_cell_text(item.get(key)) for key in header]
+
+
+def _cell_text(value: Any) -> str:
+    return value or "" if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -13,11 +15,11 @@ from agent.errors import ToolError
 from agent.images import picture_uri
 from agent.llm.sight import shown
 from agent.loop import Progress
-from agent.previews import label, previews
+from agent.previews import fence, label, previews
 from agent.prompts import TEMPLATES, Prompts
 from agent.publish.git import Repositories
 from agent.publish.publisher import Site
-from agent.records import Build, Check, Finding, Json, Profile, Record, Review, Task, ToolCall
+from agent.records import Build, Check, Fetched, Finding, Json, Profile, Record, Review, Task, ToolCall
 from agent.review.live import LiveReview
 from agent.review.probes import Compiled, Probe, needed
 from agent.review.report import report
@@ -62,6 +64,15 @@ class Job(Record):
     probes: tuple[Probe, ...] = ()  # of checks that were compiled before
     compile: bool = False  # other checks need one
     profiles: tuple[Profile, ...] = ()  # what was known of the models
+    fetched: tuple[Fetched, ...] = ()  # in earlier rounds
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """What a run has found out so far, beside its files."""
+
+    compiled: Compiled
+    fetched: tuple[Fetched, ...] = ()
 
 
 class Workshop:
@@ -148,6 +159,7 @@ class Workshop:
             probes=probes,
             compile=bool(needed(task.checks, {probe.check for probe in probes})),
             profiles=profiles,
+            fetched=tuple(f for earlier in rounds[1:] for f in self._store.fetched(earlier.id)),
         )
 
     def _attachments(self, rounds: Sequence[Task], site: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -187,7 +199,7 @@ class Workshop:
         workspace: Workspace,
         calls: Sequence[ToolCall],
         misses: Mapping[str, int],
-        compiled: Compiled,
+        learnt: Learnt,
         *,
         left_s: Callable[[], float],
     ) -> Batch:
@@ -195,7 +207,7 @@ class Workshop:
         attachments = await asyncio.to_thread(self.attachments, job)
 
         async def review_now(workspace: Workspace) -> Review:
-            return await self.review(task, job, attachments, workspace, compiled)
+            return await self.review(task, job, attachments, workspace, learnt)
 
         desk = Desk(
             task=task,
@@ -209,18 +221,24 @@ class Workshop:
             broken=broken,
             run_script=self._runner(left_s),
             fixed=[name for name in attachments if not may_change(task, name)],
+            fetched=learnt.fetched,
         )
         return await toolbox.run(desk, calls)
 
-    def _fetcher(self, task: Task) -> Callable[[str], Awaitable[bytes]] | None:
+    def _fetcher(self, task: Task) -> Callable[[str], Awaitable[tuple[Fetched, bytes]]] | None:
         """Reaches the hosts that brief or checks name: what an attachment or the model names opens nothing."""
         hosts = net.hosts_in(" ".join([task.brief, *(check.text for check in task.checks)]))
 
-        async def fetch(url: str) -> bytes:
+        async def fetch(url: str) -> tuple[Fetched, bytes]:
+            asked = Fetched(url=url, at=time.time())
             try:
-                return await net.get_bytes(self._http, url, max_bytes=MAX_DATA_BYTES, allowed_hosts=hosts)
+                found = await net.get(self._http, url, max_bytes=MAX_DATA_BYTES, allowed_hosts=hosts)
             except (net.Blocked, httpx.HTTPError) as error:
-                raise ToolError(str(error) or type(error).__name__) from error
+                status = error.response.status_code if isinstance(error, httpx.HTTPStatusError) else None
+                return asked.model_copy(update={"status": status, "error": net.trouble(error)}), b""
+            await asyncio.to_thread(self._store.put_blobs, [found.body])
+            served = {"status": found.status, "size_bytes": len(found.body), "sha256": sha256(found.body)}
+            return asked.model_copy(update=served), found.body
 
         return fetch if hosts else None
 
@@ -238,11 +256,20 @@ class Workshop:
         return run_script
 
     async def review(
-        self, task: Task, job: Job, attachments: Mapping[str, bytes], workspace: Workspace, compiled: Compiled
+        self, task: Task, job: Job, attachments: Mapping[str, bytes], workspace: Workspace, learnt: Learnt
     ) -> Review:
         """The site as the round before left it was not made for these checks: it is not waited for."""
         patient = workspace.manifest != job.files
-        return await self._review.review(task, workspace, attachments, compiled=compiled, patient=patient)
+        downloads = await asyncio.to_thread(self._downloads, (*job.fetched, *learnt.fetched))
+        return await self._review.review(
+            task, workspace, attachments, compiled=learnt.compiled, downloads=downloads, patient=patient
+        )
+
+    def _downloads(self, fetched: Sequence[Fetched]) -> dict[str, bytes | None]:
+        """What each address served; None: it was asked and did not."""
+        blobs = self._store.get_blobs({one.sha256 for one in fetched if one.sha256})
+        tried: dict[str, bytes | None] = dict.fromkeys(one.url for one in fetched)
+        return tried | {one.url: blobs[one.sha256] for one in fetched if one.sha256}
 
     # -- after the loop ----------------------------------------------------------------------------------------------
 
@@ -252,7 +279,7 @@ class Workshop:
         job: Job,
         site: Site,
         progress: Progress,
-        compiled: Compiled,
+        learnt: Learnt,
         refused: Collection[str] = (),
     ) -> tuple[Workspace, Build]:
         """The best workspace, completed by code and without refused files, and what is known about it."""
@@ -271,7 +298,7 @@ class Workshop:
         portrait = await self._review.portrait(task, whole)
         await asyncio.to_thread(self._store.put_blobs, portrait.screenshots.values())
         unchanged = whole == best.workspace
-        review = best.review if unchanged else await self.review(task, job, attachments, whole, compiled)
+        review = best.review if unchanged else await self.review(task, job, attachments, whole, learnt)
         build = Build(
             files=whole.manifest,
             review=_with_advice(review, portrait.accessibility),
@@ -333,10 +360,10 @@ def _task_variables(
         "pages_url": site.pages_url,
         "repo_url": site.repo_url,
         "attachments": [
-            {"name": name, "published": is_published(name), "preview": shown[name]} for name in attachments
+            {"name": label(name), "published": is_published(name), "preview": shown[name]} for name in attachments
         ],
         "files": [
-            {"path": path, "size_bytes": len(data), "text": _shown(data)}
+            {"path": label(path), "size_bytes": len(data), "text": _shown(path, data)}
             for path, data in sorted(files.items())
             if path not in ENGINE_FILES and path not in attachments
         ],
@@ -346,10 +373,10 @@ def _task_variables(
     }
 
 
-def _shown(data: bytes) -> str | None:
-    """A text file's text, unless it is too long for a prompt."""
+def _shown(path: str, data: bytes) -> str | None:
+    """A text file's text behind a fence, unless it is too long for a prompt."""
     try:
         text = data.decode()
     except UnicodeDecodeError:
         return None
-    return text if len(text) <= SHOWN_FILE_CHARS else None
+    return fence(path, text, max_chars=2 * SHOWN_FILE_CHARS) if len(text) <= SHOWN_FILE_CHARS else None

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any
 import httpx
 import uvicorn
 
+from agent.service import running
 from agent.settings import Settings
 from agent.web.app import create_app
 
@@ -89,6 +91,22 @@ def free_port() -> int:
                 probe.bind(("127.0.0.1", port))
                 return port
     raise AssertionError("no port is free")
+
+
+class Internet:
+    """Serves what it was given, 404 for the rest; `asked` is what was asked of it."""
+
+    def __init__(self, resources: Mapping[str, bytes]) -> None:
+        self.asked: list[str] = []
+        self._resources = resources
+
+    def client(self, **_: Any) -> httpx.AsyncClient:
+        return httpx.AsyncClient(transport=httpx.MockTransport(self._answer), trust_env=False)
+
+    def _answer(self, request: httpx.Request) -> httpx.Response:
+        self.asked.append(str(request.url))
+        found = self._resources.get(str(request.url))
+        return httpx.Response(404) if found is None else httpx.Response(200, stream=httpx.ByteStream(found))
 
 
 class Gate:
@@ -228,10 +246,11 @@ def listening(app: Any, port: int) -> Iterator[None]:
 
 
 @contextmanager
-def serving(configured: Settings) -> Iterator[Door]:
+def serving(configured: Settings, internet: "Internet | None" = None) -> Iterator[Door]:
     """The service, up and open. One a process at a time: the engine is global to it."""
+    start = partial(running, web=internet.client) if internet else None
     server = uvicorn.Server(
-        uvicorn.Config(create_app(configured), host="127.0.0.1", port=configured.port, log_level="warning")
+        uvicorn.Config(create_app(configured, start), host="127.0.0.1", port=configured.port, log_level="warning")
     )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

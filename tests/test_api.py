@@ -199,6 +199,7 @@ def test_the_record_of_a_finished_task_has_the_fields_of_the_contract_in_their_o
             {"id": "rule:license", "text": "LICENSE is MIT", "verdict": "pass", "evidence": "as written"},
         ],
         "skipped": [{"what": "attachments[1]", "why": "its url is null"}],
+        "fetched": [],
         "publication": PUBLICATION.model_dump(),
         "notification": {"state": "pending", "attempts": [{"at": 60.0, "status": 502, "error": "HTTP 502"}]},
         "usage": {

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.records import Attempt, Check, Finding, Skipped
+from agent.records import Attempt, Check, Fetched, Finding, Skipped
 from agent.web.dashboard import duration, is_web_address
 from tests.doors import EMAIL, NONCE, PUBLICATION, TASK_ID, StandIn, add_finished, ask, stand_in, task
 
@@ -27,6 +27,8 @@ def add_hostile(service: StandIn) -> None:
     finding = Finding(id="1", origin="check", text=HOSTILE, verdict="fail", evidence=HOSTILE)
     links = {"repo_url": "javascript:alert(3)", "pages_url": 'https://x.example/"onclick="alert(4)'}
     publication = PUBLICATION.model_copy(update=links)
+    fetched = Fetched(url=HOSTILE, at=1.0, path=HOSTILE, error=HOSTILE)
+    service.store.add_event(TASK_ID, "fetched", fetched.model_dump())
     service.store.update(TASK_ID, state="failed", findings=(finding,), error=HOSTILE, publication=publication)
     service.store.add_delivery(TASK_ID, "1", Attempt(at=1.0, status=None, error=HOSTILE), "dead")
 

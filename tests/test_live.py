@@ -105,6 +105,33 @@ def test_a_page_broken_in_one_way_fails_one_rule_with_evidence(chromium: Reviewe
     assert evidence in found[rule]
 
 
+SUM = "rows.reduce((sum, row) => sum + row.boats * row.fee, 0).toFixed(2)"
+DATA_PAGE = """<p id="total">0</p><script>
+fetch("boats.json").then((a) => a.json()).then((d) => { const rows = d.boats; total.textContent = SHOWN; });</script>"""
+
+
+@pytest.mark.parametrize(("shown", "fails"), [(SUM, False), ('"218.50"', True)])
+def test_the_number_of_a_check_is_computed_and_not_copied(chromium: Reviewer, shown: str, fails: bool) -> None:
+    """It is no sum and no mean of any column: the check alone tells it."""
+    data = b'{"port": "Alder", "boats": [{"boats": 7, "fee": 12.5}, {"boats": 11, "fee": 11.909091}]}'
+    asked = task(("js", "document.querySelector('#total').textContent === '218.50'"), brief="Show boats.json in #total")
+    found = chromium.do(
+        LiveReview(chromium.browser, Recorded({})).review(
+            asked,
+            Workspace().put({"index.html": html(DATA_PAGE.replace("SHOWN", shown)).encode(), "boats.json": data}),
+            {"boats.json": data},
+        )
+    )
+    assert finding(found, "1").verdict == "pass"
+    assert ("computed" in failing(found)) is fails
+
+
+def test_a_page_that_must_ask_a_host_is_not_to_blame_if_it_is_shut_out(chromium: Reviewer) -> None:
+    page = html("<p>Hi</p><script>fetch('https://shut.example/a').catch(() => 0)</script>")
+    assert failing(chromium.review(task(brief="The page calls fetch('https://shut.example/a')."), page)) == {}
+    assert "CORS" in failing(chromium.review(task(brief="It uses shut.example."), page))["requests"]
+
+
 GOOD = {
     "delegated button": "<button>Go</button><script>document.addEventListener('click', () => 0)</script>",
     "form button": "<form action='?'><button>Go</button></form>",

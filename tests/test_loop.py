@@ -18,7 +18,7 @@ from agent.loop import (
     go_on,
     objected,
 )
-from agent.records import Finding, Json, Reply, Review, ToolCall, ToolResult, Usage, Verdict
+from agent.records import Fetched, Finding, Json, Reply, Review, ToolCall, ToolResult, Usage, Verdict
 from agent.tools.toolbox import Batch
 from agent.workspace import Workspace
 
@@ -46,6 +46,7 @@ class Script:
     guess: bool = False
     verdicts: list[Verdict] = field(default_factory=list)  # of a judge, one a time it is asked
     judged: list[str] = field(default_factory=list)  # the pages it was asked about
+    fetched: tuple[Fetched, ...] = ()
 
     async def ask(self, messages: Sequence[Json], escalation: Escalation) -> Reply:
         self.requests.append(list(messages))
@@ -57,8 +58,11 @@ class Script:
 
     async def act(self, workspace: Workspace, calls: Sequence[ToolCall], misses: Mapping[str, int]) -> Batch:
         results = tuple(ToolResult(call_id=call.id, text="wrote it") for call in calls)
+        if calls[-1].arguments["content"] == "fetch":
+            self.fetched += (Fetched(url="https://x.org/", at=0, sha256="0" * 64),)
+            return Batch(results=results, workspace=workspace, misses=misses, fetched=self.fetched)
         data = str(calls[-1].arguments["content"]).encode()
-        return Batch(results=results, workspace=workspace.put({"index.html": data}), misses=misses)
+        return Batch(results, workspace.put({"index.html": data}), misses, self.fetched)
 
     async def review(self, workspace: Workspace) -> Review:
         page = workspace.text("index.html") if workspace else "x"
@@ -161,6 +165,20 @@ def test_no_progress_gives_a_hint_and_then_stops(again: str) -> None:
     assert (progress.stopped_by, progress.turns) == ("stalled", 1 + STALLS_UNTIL_STOP)
     assert sum("<stalled>" in str(message["content"]) for message in script.requests[-1]) == 1
     assert script.escalations == [0, 0, 0, 0, 1, 2][-len(script.escalations) :]
+
+
+def test_what_was_fetched_is_no_stall_and_a_site_is_held_against_it_at_once() -> None:
+    script = Script([says("fetch"), says("fetch"), says("fetch"), says("x"), says("fetch"), says("")])
+    progress = run(script)
+    assert (progress.stopped_by, progress.turns) == ("passed", 6)
+    told = [request[-1]["content"] for request in script.requests[1:]]
+    assert told == [
+        "wrote it",
+        "wrote it",
+        "wrote it",
+        "wrote it\n\n1 fail, before None",
+        "wrote it\n\n1 fail, before 1",
+    ]
 
 
 def test_checks_of_an_earlier_round_alone_do_not_keep_the_loop_going() -> None:

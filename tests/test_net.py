@@ -181,6 +181,17 @@ def test_a_post_carries_the_exact_bytes_and_says_what_they_are() -> None:
     asyncio.run(post())
 
 
+@pytest.mark.parametrize("contact", ["ops@example.org", "https://example.org/about"])
+def test_who_fetches_says_whom_to_ask(contact: str) -> None:
+    async def fetch() -> str:
+        backend = net.GuardedBackend(forbid=only_loopback)
+        async with Loopback({"/": answer(200)}) as server, net.client(contact=contact, backend=backend) as http:
+            await http.get(server.url("/"))
+            return server.asked[0].headers["user-agent"]
+
+    assert asyncio.run(fetch()) == f"{net.USER_AGENT} ({contact})"
+
+
 def test_cookies_are_not_kept() -> None:
     async def post_twice() -> list[str | None]:
         async with Loopback({"/": answer(200, Set_Cookie="a=b; Path=/")}) as server, open_client() as http:

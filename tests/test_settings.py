@@ -22,7 +22,15 @@ def test_a_missing_secret_is_named() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("PORT", "many"), ("TASK_DEADLINE_S", "-1"), ("SITES_URL", "ftp://x"), ("LLM_TOOL_MODE", "telepathy")],
+    [
+        ("PORT", "many"),
+        ("TASK_DEADLINE_S", "-1"),
+        ("SITES_URL", "ftp://x"),
+        ("LLM_TOOL_MODE", "telepathy"),
+        ("CONTACT", "a b"),
+        ("CONTACT", "x\r\nCookie: y"),
+        ("CONTACT", "a)b"),
+    ],
 )
 def test_an_odd_value_is_one_sentence_that_names_its_variable(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from agent.errors import ToolError
-from agent.records import Finding, Review, Task, ToolCall
+from agent.records import Fetched, Finding, Review, Task, ToolCall
 from agent.sandbox import Run, Script
 from agent.tools import toolbox
 from agent.tools.toolbox import MAX_RESULT_CHARS, Batch, Desk
-from agent.workspace import MAX_DATA_BYTES, MAX_FILE_BYTES, Workspace
+from agent.workspace import MAX_DATA_BYTES, MAX_FILE_BYTES, Workspace, sha256
 from tests import files
 
 NAMES = "convert_attachment edit_file fetch read_attachment read_file run_check run_python write_file"
@@ -411,11 +411,12 @@ def test_a_conversion_that_cannot_be_done_changes_nothing(args: dict[str, str], 
     assert len(batch.workspace) == 0
 
 
-def answering(data: bytes) -> Callable[[str], Awaitable[bytes]]:
-    async def fetch(url: str) -> bytes:
+def answering(data: bytes) -> Callable[[str], Awaitable[tuple[Fetched, bytes]]]:
+    async def fetch(url: str) -> tuple[Fetched, bytes]:
+        asked = Fetched(url=url, at=0)
         if not url.startswith("https://x.org/"):
-            raise ToolError(f"{url!r} is on no host that brief or checks name; there is: x.org")
-        return data
+            return asked.model_copy(update={"error": "evil.example may not be reached: it is none of x.org"}), b""
+        return asked.model_copy(update={"status": 200, "size_bytes": len(data), "sha256": sha256(data)}), data
 
     return fetch
 
@@ -441,12 +442,61 @@ def test_more_than_the_model_may_type_can_be_carried_over_by_code() -> None:
 
 @pytest.mark.parametrize(
     ("fetch", "told"),
-    [(None, "nothing may be fetched: neither brief nor checks name a host"), (answering(b""), "there is: x.org")],
+    [(None, "nothing may be fetched: neither brief nor checks name a host"), (answering(b""), "it is none of x.org")],
 )
-def test_a_fetch_that_is_not_allowed_is_answered(fetch: Callable[[str], Awaitable[bytes]] | None, told: str) -> None:
+def test_a_fetch_that_is_not_allowed_is_answered(
+    fetch: Callable[[str], Awaitable[tuple[Fetched, bytes]]] | None, told: str
+) -> None:
     batch = run(desk(fetch=fetch), ("fetch", {"url": "https://evil.example/", "path": "x"}))
     assert told in batch.results[0].text
     assert len(batch.workspace) == 0
+
+
+def test_json_is_shown_with_the_rows_of_its_longest_list() -> None:
+    rows = [{"fy": 2000 + n, "val": n * 1001, "note": "a,b" if n else None} for n in range(60)]
+    data = json.dumps({"name": "Alder", "tags": ["x"], "units": {"shares": rows}}).encode()
+    text = run(desk(fetch=answering(data)), ("fetch", {"url": "https://x.org/v1/shares"})).results[0].text
+    assert "shares: JSON, " in text
+    assert "--- begin units.shares.csv (untrusted data) ---\nfy,val,note\n2000,0,\n" in text
+    assert '2059,59059,"a,b"\n--- end units.shares.csv ---' in text
+
+
+def test_a_fetch_that_brings_nothing_says_why_and_what_else_may_be_done() -> None:
+    batch = run(desk(fetch=answering(b"")), ("fetch", {"url": "https://evil.example/", "path": "x"}))
+    assert batch.results[0].text.startswith("fetch failed: evil.example may not be reached: it is none of x.org. Try")
+    assert "do not invent the data" in batch.results[0].text
+    assert [(one.url, one.sha256, one.path) for one in batch.fetched] == [("https://evil.example/", "", "")]
+    assert batch.sources == 0
+
+
+def test_what_was_fetched_is_told_with_its_hash_and_its_place() -> None:
+    calls = [("fetch", {"url": "https://x.org/a", "path": "a.csv"}), ("fetch", {"url": "https://x.org/b"})]
+    batch = run(desk(fetch=answering(b"a,b\n")), *calls)
+    told = [(one.url, one.status, one.size_bytes, one.sha256, one.path) for one in batch.fetched]
+    size, digest = 4, sha256(b"a,b\n")
+    assert told == [("https://x.org/a", 200, size, digest, "a.csv"), ("https://x.org/b", 200, size, digest, "")]
+
+
+@pytest.mark.parametrize("made", [{"size_bytes": 1}, {"error": "x.org answers 404"}, {"size_bytes": 41_000_000}])
+def test_a_task_fetches_so_often_and_so_much_and_no_more(made: dict[str, Any]) -> None:
+    before = (Fetched(url="https://x.org/", at=0, **made),) * (1 if made.get("size_bytes", 0) > 1 else 24)
+    batch = run(desk(fetch=answering(b"1"), fetched=before), ("fetch", {"url": "https://x.org/"}))
+    assert "are all a task may make: use what is there" in batch.results[0].text
+    assert batch.fetched == before
+
+
+@pytest.mark.parametrize("path", ["LICENSE", "CNAME", "../x", ".github/workflows/x.yml"])
+def test_a_path_that_is_refused_costs_no_fetch(path: str) -> None:
+    batch = run(desk(fetch=answering(b"1")), ("fetch", {"url": "https://x.org/", "path": path}))
+    assert (batch.fetched, len(batch.workspace)) == ((), 0)
+    assert batch.results[0].text.startswith("fetch failed: ")
+
+
+def test_a_fetched_file_is_read_like_an_attachment() -> None:
+    data = json.dumps([{"n": n} for n in range(3_000)]).encode()
+    fetch = ("fetch", {"url": "https://x.org/a", "path": "a.json"})
+    read = ("read_attachment", {"name": "a.json", "start": 2_999})
+    assert '{"n": 2999}\n--- end a.json ---' in run(desk(fetch=answering(data)), fetch, read).results[1].text
 
 
 # -- run_python --------------------------------------------------------------------------------------------------------

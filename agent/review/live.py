@@ -8,6 +8,7 @@ import re
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from agent.net import hosts_in
 from agent.records import Check, Finding, Review, Task
@@ -83,10 +84,13 @@ class LiveReview:
         attachments: Mapping[str, bytes],
         *,
         compiled: Compiled = NO_PROBES,
+        downloads: Mapping[str, bytes | None] = MappingProxyType({}),
         patient: bool = True,
     ) -> Review:
         """Never raises for what a page does; ends within MAX_REVIEW_S. Not `patient`: no check is waited for long."""
-        static = await asyncio.to_thread(review, task, workspace, attachments, secrets=self._secrets)
+        static = await asyncio.to_thread(
+            review, task, workspace, attachments, secrets=self._secrets, downloads=downloads
+        )
         static = _explained(task, static, compiled)
         if INDEX not in workspace:
             return static.model_copy(update={"browser": f"nothing was run: there is no {INDEX}"})
@@ -162,7 +166,9 @@ class LiveReview:
                 await tab.go(sources.base_url)
                 checks = _runnable(task)
                 outcomes = await run_checks(tab, checks, patience(task.brief, checks, hopeless))
-                ran = await _observed(tab, sources, workspace, outcomes, _data(workspace, attachments))
+                data = _data(workspace, attachments)
+                expected = observations.expected(task.checks, task.brief) if len(data) == 1 else set()
+                ran = await _observed(tab, sources, workspace, outcomes, data, expected, _told(task))
             except PageFault as fault:
                 return _failed(task, f"the page does not come to rest: {quote(str(fault), 160)}")
         extra = [await self._computed(task, workspace, sources, ran), await self._parameter(task, workspace)]
@@ -200,7 +206,7 @@ class LiveReview:
 
     async def _computed(self, task: Task, workspace: Workspace, sources: Sources, ran: Ran) -> Finding | None:
         """Other numbers in a data file must lead to other totals in the page."""
-        asked = " ".join([task.brief, *(check.text for check in task.checks)])
+        asked = _asked(task)
         faults = []
         for name, totals in ran.totals.items():
             if name not in sources.read and not re.search(_READS.format(name=re.escape(name)), asked, re.I):
@@ -212,7 +218,10 @@ class LiveReview:
 
     async def _left(self, task: Task, workspace: Workspace, name: str, totals: set[str]) -> list[str]:
         """The totals that stand there still when the file holds other numbers."""
-        other = self._sources(task, workspace.put({name: observations.changed(name, workspace[name])}))
+        data = observations.changed(name, workspace[name])
+        if data == workspace[name]:
+            return []
+        other = self._sources(task, workspace.put({name: data}))
         left = sorted(totals)
         async with self._browser.tab(other.answer) as tab:
             try:
@@ -228,7 +237,7 @@ class LiveReview:
 
     async def _parameter(self, task: Task, workspace: Workspace) -> Finding | None:
         """An address handed over as `?url=` is used."""
-        asked = " ".join([task.brief, *(check.text for check in task.checks)])
+        asked = _asked(task)
         named = _PARAMETER.search(asked)
         if not named:
             return None
@@ -245,9 +254,8 @@ class LiveReview:
         return _rule("parameter", "An address handed over in the page's own address is used.", faults)
 
     def _sources(self, task: Task, workspace: Workspace) -> Sources:
-        """Attachments and the model name no hosts."""
-        hosts = hosts_in(" ".join([task.brief, *(check.text for check in task.checks)]))
-        return Sources(f"https://{self._owner}.github.io/{task.repo}/", workspace, hosts, self._fetch)
+        base_url = f"https://{self._owner}.github.io/{task.repo}/"
+        return Sources(base_url, workspace, hosts_in(_asked(task)), self._fetch)
 
     def _joined(self, static: Review, ran: Ran, probed: Mapping[str, Outcome]) -> Review:
         """The running page has the last word, except where it could not tell."""
@@ -287,6 +295,16 @@ def _probe_patience(task: Task, probes: Sequence[JsProbe], *, patient: bool) -> 
     return {probe.check: max(probe.within_s, named[probe.check]) for probe in probes}
 
 
+def _asked(task: Task) -> str:
+    """What the task itself says: attachments and the model name no hosts."""
+    return " ".join([task.brief, *(check.text for check in task.checks)])
+
+
+def _told(task: Task) -> str:
+    """What it tells in words: expressions may name what a page must not do."""
+    return " ".join([task.brief, *(check.text for check in task.checks if check.kind == "prose")])
+
+
 def _runnable(task: Task) -> list[Check]:
     return [check for check in task.checks if check.kind in ("js", "selector")]
 
@@ -298,13 +316,19 @@ def _data(workspace: Workspace, attachments: Mapping[str, bytes]) -> dict[str, b
 
 
 async def _observed(
-    tab: Tab, sources: Sources, files: Mapping[str, bytes], outcomes: dict[str, Outcome], data: Mapping[str, bytes]
+    tab: Tab,
+    sources: Sources,
+    files: Mapping[str, bytes],
+    outcomes: dict[str, Outcome],
+    data: Mapping[str, bytes],
+    expected: set[str],
+    told: str,
 ) -> Ran:
     seen = await tab.evaluate(observations.SEEN)
     reached = not sources.unreached and all(asked.split()[-1] in ("ping",) for asked in sources.refused.values())
     rules = [
         _rule("errors", "No script throws.", observations.errors(tab, sources), certain=reached),
-        _rule("requests", "What the page asks for is there.", observations.requests(tab, sources)),
+        _rule("requests", "What the page asks for is there.", observations.requests(tab, sources, told)),
         _rule("images", "Every image shows.", observations.images(seen, sources)),
         _rule("links", "Links into the site lead to its files.", observations.links(seen, sources, files)),
         _rule("empty", "The page shows something.", observations.content(seen), certain=reached),
@@ -316,7 +340,10 @@ async def _observed(
     if any(outcome.verdict == "fail" for outcome in outcomes.values()):
         snapshot = (await tab.snapshot())[:SNAPSHOT_CHARS]
         rules += filter(None, [await accessibility(tab)])
-    totals = {n: observations.shown(seen, observations.totals(n, d)) for n, d in data.items()}
+    totals = {
+        name: observations.shown(seen, await asyncio.to_thread(observations.totals, name, held) | expected)
+        for name, held in data.items()
+    }
     return Ran(outcomes, rules, snapshot, {name: found for name, found in totals.items() if found})
 
 

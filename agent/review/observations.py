@@ -1,14 +1,14 @@
 """What every page must keep when it runs, whatever its checks say. Each rule returns faults, as the static ones do."""
 
-import csv
-import io
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from agent.records import Check
 from agent.review.browser import PageFault, Tab
-from agent.review.evidence import Faults, quote
+from agent.review.datasets import tables
+from agent.review.evidence import Faults, Undecided, quote
 from agent.review.site import INDEX
 from agent.review.sources import LIBRARIES, Sources
 
@@ -16,8 +16,8 @@ DATA_ENDINGS = (".csv", ".tsv", ".json")
 MAX_DATA_BYTES = 1_000_000
 MIN_SHOWN_CHARS = 4  # a shorter number may stand in a page by chance
 
-_NUMBER = re.compile(r"-?\d{1,15}(?:\.\d{1,10})?")
-_CELL = re.compile(r"(?<=[,;\t\n])(-?\d{1,15}(?:\.\d{1,10})?)(?=[,;\t\r\n]|$)")
+_CELL = re.compile(r"(?<=[,;\t\n])(\"?)(-?(?:\d{1,15}|\d{1,3}(?:,\d{3}){1,4})(?:\.\d{1,10})?)\1(?=[,;\t\r\n]|$)")
+_EXPECTED = re.compile(r"(?<![\w.])(?:\d{1,15}\.\d{2,10}|\d{5,15})(?![\w.])")
 _TELLING = re.compile(r"blocked by CORS policy|'integrity'|Mixed Content|MIME type|^Refused to|Content Security Policy")
 
 SEEN = """() => ({
@@ -52,8 +52,11 @@ def errors(tab: Tab, sources: Sources) -> Faults:
         yield f"uncaught {quote(message, 160)}{at}"
 
 
-def requests(tab: Tab, sources: Sources) -> Faults:
-    """Files that are not there, and answers that a browser does not hand to the page."""
+def requests(tab: Tab, sources: Sources, told: str) -> Faults:
+    """Files that are not there, and answers that a browser does not hand to the page.
+
+    `told`: the task in words; an address that it wants asked, word for word, may shut the page out.
+    """
     for path, why in sources.missing.items():
         yield f"{quote(path)} is not found: {why}"
     for url, status in sources.failed.items():
@@ -62,7 +65,8 @@ def requests(tab: Tab, sources: Sources) -> Faults:
         if asked.split()[-1] in LIBRARIES:
             yield f"{quote(host)} is not fetched here: load libraries from cdn.jsdelivr.net or keep them in the site"
     for line in dict.fromkeys(tab.console):
-        if _TELLING.search(line):
+        shut_out = "CORS" in line and any(url in told for url in re.findall(r"'(https://[^']{10,})'", line)[:1])
+        if _TELLING.search(line) and not shut_out:
             yield f"the browser says {quote(line.split(': The ')[0], 240)}"
 
 
@@ -106,12 +110,18 @@ def totals(name: str, data: bytes) -> set[str]:
     return found
 
 
+def expected(checks: Iterable[Check], brief: str) -> set[str]:
+    """Numbers that only checks tell, long enough not to be anything else: a page computes them from its data."""
+    told = {number for check in checks if check.kind == "js" for number in _EXPECTED.findall(check.text)}
+    return {number for number in told if number not in brief}
+
+
 def changed(name: str, data: bytes) -> bytes:
     """The same file with other numbers."""
     text = data.decode("utf-8", "replace")
     if name.lower().endswith(".json"):
         return json.dumps(_other(json.loads(text))).encode()
-    return _CELL.sub(lambda match: _other_number(match[1]), text).encode()
+    return _CELL.sub(lambda match: _other_number(match[2].replace(",", "")), text).encode()
 
 
 def shown(seen: Mapping[str, Any], forms: set[str]) -> list[str]:
@@ -134,19 +144,11 @@ def _other(value: Any) -> Any:
 
 
 def _columns(name: str, data: bytes) -> Iterator[list[float]]:
-    text = data[:MAX_DATA_BYTES].decode("utf-8", "replace")
+    """Those of which most cells are numbers."""
     try:
-        rows = json.loads(text) if name.lower().endswith(".json") else _table(text)
-    except ValueError:
+        for table in tables(name, data[:MAX_DATA_BYTES]):
+            for _, numbers in table.columns():
+                if len(numbers) > 1 and len(numbers) > len(table.rows) / 2:
+                    yield numbers
+    except Undecided:
         return
-    rows = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
-    for key in rows[0] if rows else ():
-        cells = [str(row.get(key, "")).strip() for row in rows]
-        numbers = [float(cell) for cell in cells if _NUMBER.fullmatch(cell)]
-        if len(numbers) > 1 and len(numbers) > len(cells) / 2:
-            yield numbers
-
-
-def _table(text: str) -> list[dict[str, str]]:
-    delimiter = max(",;\t", key=text.split("\n", 1)[0].count)
-    return [dict(row) for row in csv.DictReader(io.StringIO(text), delimiter=delimiter, restkey="", restval="")]

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from agent.review import deliverables, documents, repository
+from agent.review import deliverables, documents, provenance, repository
 from agent.review.dom import Dom
 from agent.review.evidence import Faults, Undecided, missing, quote, settle
 from agent.review.shapes import kind_fits, kind_named
@@ -113,6 +113,16 @@ def intact(site: Site, match: Match) -> Faults:
         raise Undecided(f"{path} is no attachment")
     if site.workspace.get(path) != site.attachments[path]:
         yield f"{quote(path)} is not the attachment byte for byte: do not write it, it is laid there for you"
+
+
+def same_data(site: Site, match: Match) -> Faults:
+    """`data.csv equals data.xlsx`: the same table in another form."""
+    path, source = match["file"], match["source"]
+    if path == source or path not in site.workspace:
+        return  # other rules say so
+    if source not in site.attached:
+        raise Undecided(f"{source} is no attachment")
+    yield from provenance.copied(site, path, source)
 
 
 def words(site: Site, match: Match) -> Faults:
@@ -306,8 +316,13 @@ RULES = _rules(
     (_IN_FILE, named_file),
     (
         rf"{_IN_FILE}\s+(?:data\s+|content\s+)?"
-        r"(?:is\s+consistent|(?:meets|matches|follows)\s(?!\s*(?:the\s+)?(?:attach|original)))",
+        rf"(?:is\s+consistent|(?:meets|matches|follows)\s(?!\s*(?:the\s+)?(?:attach|original|[`'\"]?{FILE.pattern})))",
         as_described,
+    ),
+    (
+        rf"{_IN_FILE}(?:'s)?\s+(?:data\s+|contents?\s+|rows\s+)?(?:equals?|matches|is\s+identical\s+to|is\s+the\s+same\s+as)"
+        rf"\s+(?:the\s+)?(?:attached\s+|attachment\s+)?[`'\"]?(?P<source>{FILE.pattern})[`'\"]?(?:\s+\(attach\w*\))?",
+        same_data,
     ),
     (r"\b(?:each|every|all)\s+(?:of\s+the\s+)?(?:required|requested|named|listed)\s+files?\b", required_files),
     (

@@ -6,11 +6,13 @@ To add a rule that every site must keep: one generator of faults and one line in
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 
 from agent.records import Check, Finding, Review, Task, Verdict
 from agent.review import deliverables, expressions, prose, repository
 from agent.review.dom import Dom
 from agent.review.evidence import Faults, Undecided, one_line, settle
+from agent.review.provenance import provenance
 from agent.review.references import references
 from agent.review.scripts import syntax_faults
 from agent.review.secrets import leaks, redact
@@ -24,13 +26,18 @@ Decision = tuple[Verdict, str]
 
 
 def review(
-    task: Task, workspace: Workspace, attachments: Mapping[str, bytes], *, secrets: Sequence[str] = ()
+    task: Task,
+    workspace: Workspace,
+    attachments: Mapping[str, bytes],
+    *,
+    secrets: Sequence[str] = (),
+    downloads: Mapping[str, bytes | None] = MappingProxyType({}),
 ) -> Review:
     """One finding a check, then one a rule, by reading alone: never raises, bounded in time, echoes no secret.
 
-    `attachments`: name → bytes, of all rounds.
+    `attachments`: name → bytes, of all rounds. `downloads`: address → what it served, None where it gave no answer.
     """
-    site = Site(task, workspace, attachments, secrets)
+    site = Site(task, workspace, attachments, secrets, downloads)
     checks = [_checked(site, check) for check in task.checks]
     return Review(findings=(*checks, *(_ruled(site, *rule) for rule in RULES)))
 
@@ -114,4 +121,5 @@ RULES: tuple[tuple[str, str, Callable[[Site], Faults]], ...] = (
     ("workflows", "Every workflow is one that GitHub runs.", workflows),
     ("paths", "The site holds no refused or oversize file.", repository.paths),
     ("secrets", "No file holds a key or a secret.", _secrets),
+    ("provenance", "Data files hold what their sources hold.", provenance),  # last: it may take what time is left
 )

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 from tree_sitter import Tree
@@ -28,10 +29,17 @@ class Site:
     """Everything a rule may look at."""
 
     def __init__(
-        self, task: Task, workspace: Workspace, attachments: Mapping[str, bytes], secrets: Sequence[str] = ()
+        self,
+        task: Task,
+        workspace: Workspace,
+        attachments: Mapping[str, bytes],
+        secrets: Sequence[str] = (),
+        downloads: Mapping[str, bytes | None] = MappingProxyType({}),
     ) -> None:
         self.task = task
         self.workspace = workspace
+        self.attached = attachments
+        self.downloads = downloads  # address → what it served; None: it gave no answer
         self.attachments = {name: data for name, data in attachments.items() if is_published(name)}
         self.secrets = secrets  # values that no file and no evidence may hold
         self.until = time.thread_time() + MAX_CPU_S

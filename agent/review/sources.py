@@ -16,16 +16,10 @@ from agent import net
 from agent.net import Resource
 from agent.review.browser import Answer, Request
 from agent.review.evidence import nearest, quote
+from agent.review.hosts import CDN_HOSTS, LIBRARY_HOSTS
 from agent.review.site import INDEX
 from agent.workspace import sha256
 
-CDN_HOSTS = frozenset(
-    {
-        "ajax.googleapis.com", "api.github.com", "cdn.jsdelivr.net", "cdn.plot.ly", "cdn.tailwindcss.com",
-        "cdnjs.cloudflare.com", "code.jquery.com", "d3js.org", "esm.sh", "fonts.googleapis.com", "fonts.gstatic.com",
-        "maxcdn.bootstrapcdn.com", "stackpath.bootstrapcdn.com", "tessdata.projectnaptha.com", "unpkg.com",
-    }
-)  # fmt: skip
 MAX_RESOURCE_BYTES = 10_000_000
 FETCH_S = 8.0
 CACHE_S = 86_400.0
@@ -110,7 +104,7 @@ class Fetcher:
 
     async def __call__(self, url: str, hosts: frozenset[str]) -> Resource:
         """Raises Blocked, httpx.HTTPError."""
-        keep = urlsplit(url).hostname in CDN_HOSTS - {"api.github.com"}
+        keep = urlsplit(url).hostname in LIBRARY_HOSTS
         kept = self._folder / sha256(url.encode())
         if keep and (found := await asyncio.to_thread(_cached, kept)):
             return found

@@ -1,5 +1,4 @@
-"""Show what an attachment is and its first rows, lines, pages or items. `part`: sheet, zip member or path in JSON
-(`a.0.b`)."""
+"""Show what an attachment or fetched file is: first rows, lines or items. `part`: sheet, zip member, JSON path."""
 
 import asyncio
 

@@ -74,7 +74,7 @@ def _kept(desk: Desk, changed: Mapping[str, bytes], wanted: Sequence[str]) -> tu
         *notes[:NAMED],
         *([f"{len(notes) - NAMED} more may not be kept"] if len(notes) > NAMED else []),
         *_listing("not kept, as `files` does not name them", rest, changed),
-        *([f"named in `files`, but not written: {_names(unwritten)}"] if unwritten else []),
+        *([f"named in `files`, but not written: {_names([*map(label, unwritten)])}"] if unwritten else []),
     ]
 
 
@@ -88,7 +88,7 @@ def _listing(what: str, paths: Sequence[str], files: Mapping[str, bytes]) -> lis
 
 def _names(names: Sequence[str], separator: str = ", ") -> str:
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return separator.join(label(name) for name in names[:NAMED]) + more
+    return separator.join(names[:NAMED]) + more
 
 
 def _went_well(done: Run) -> bool:
@@ -108,7 +108,7 @@ def _ending(done: Run) -> str:
 
 
 def _oddities(done: Run) -> list[str]:
-    return [f"cannot be kept (links, pipes, too large): {_names(done.left)}"] if done.left else []
+    return [f"cannot be kept (links, pipes, too large): {_names([*map(label, done.left)])}"] if done.left else []
 
 
 def _said(done: Run) -> list[str]:

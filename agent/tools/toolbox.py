@@ -7,7 +7,7 @@ A tool is one module here, named like the tool. The first paragraph of its docst
 import importlib
 import json
 import pkgutil
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -16,8 +16,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from agent.errors import ToolError
-from agent.previews import plain
-from agent.records import Json, Review, Task, ToolCall, ToolResult
+from agent.previews import label, plain
+from agent.records import Fetched, Json, Review, Task, ToolCall, ToolResult
 from agent.sandbox import Run, Script
 from agent.workspace import Workspace
 
@@ -36,12 +36,13 @@ class Desk:
     attachments: Mapping[str, bytes]  # of all rounds, by name
     misses: Mapping[str, int]  # path → edits that failed since the file last changed
     review: Callable[[Workspace], Awaitable[Review]]
-    fetch: Callable[[str], Awaitable[bytes]] | None  # raises ToolError; None: neither brief nor checks name a host
+    fetch: Callable[[str], Awaitable[tuple[Fetched, bytes]]] | None  # None: neither brief nor checks name a host
     report: Callable[[Review], str]
     broken: Callable[[str, bytes], str | None]  # path, bytes → the sentence that says why the file does not parse
     run_script: Callable[[Script], Awaitable[Run]]  # raises ToolError where nothing can be run safely
     fixed: Collection[str] = ()  # attachments that neither brief nor checks ask to change
     workflows: bool = False  # brief or checks name `.github/workflows/`
+    fetched: tuple[Fetched, ...] = ()  # so far
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class Outcome:
     text: str
     workspace: Workspace | None = None
     missed: str = ""  # path that an edit should have changed and did not
+    fetched: Fetched | None = None
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,12 @@ class Batch:
     results: tuple[ToolResult, ...]
     workspace: Workspace
     misses: Mapping[str, int]
+    fetched: tuple[Fetched, ...] = ()  # before this turn and in it
+
+    @property
+    def sources(self) -> int:
+        """How many fetches have brought something."""
+        return sum(not one.error for one in self.fetched)
 
 
 async def run(desk: Desk, calls: Sequence[ToolCall]) -> Batch:
@@ -69,7 +77,7 @@ async def run(desk: Desk, calls: Sequence[ToolCall]) -> Batch:
         outcome = await _outcome(desk, call)
         desk = _after(desk, outcome)
         results.append(ToolResult(call_id=call.id, text=plain(outcome.text)[:MAX_RESULT_CHARS]))
-    return Batch(tuple(results), desk.workspace, desk.misses)
+    return Batch(tuple(results), desk.workspace, desk.misses, desk.fetched)
 
 
 def schemas(*, without: Collection[str] = ()) -> list[Json]:
@@ -104,16 +112,21 @@ def existing(desk: Desk, path: str) -> str:
     """The path of a file that is there, or ToolError with those that are."""
     clean = path.removeprefix("./")
     if clean not in desk.workspace:
-        raise ToolError(f"there is no file {clean[:80]!r}; there are: {', '.join(desk.workspace)[:1000]}")
+        raise ToolError(f"there is no file {clean[:80]!r}; there are: {_names(desk.workspace)}")
     return clean
 
 
 def attachment(desk: Desk, name: str) -> bytes:
-    """Its bytes, or ToolError with the attachments that are there."""
+    """Its bytes, or those of a file of the site, such as a fetched one. ToolError with the attachments there are."""
+    if name not in desk.attachments and name in desk.workspace:
+        return desk.workspace[name]
     if name not in desk.attachments:
-        names = ", ".join(sorted(desk.attachments)) or "none"
-        raise ToolError(f"there is no attachment {name[:80]!r}; there are: {names[:1000]}")
+        raise ToolError(f"there is no attachment {name[:80]!r}; there are: {_names(sorted(desk.attachments))}")
     return desk.attachments[name]
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(map(label, names))[:1000] or "none"
 
 
 async def _outcome(desk: Desk, call: ToolCall) -> Outcome:
@@ -144,7 +157,8 @@ def _after(desk: Desk, outcome: Outcome) -> Desk:
     misses = {p: n for p, n in desk.misses.items() if workspace.get(p) == desk.workspace.get(p)}
     if outcome.missed:
         misses[outcome.missed] = misses.get(outcome.missed, 0) + 1
-    return replace(desk, workspace=workspace, misses=misses)
+    fetched = (*desk.fetched, *filter(None, [outcome.fetched]))
+    return replace(desk, workspace=workspace, misses=misses, fetched=fetched)
 
 
 def _faults(error: ValidationError) -> str:

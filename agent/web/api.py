@@ -154,6 +154,7 @@ def describe(view: TaskView) -> Json:
         "deadline_at": task.deadline_at,
         "checks": _checks(task.checks, view.findings),
         "skipped": [skipped.model_dump() for skipped in task.skipped],
+        "fetched": [fetched.model_dump() for fetched in view.fetched],
         "publication": view.publication.model_dump() if view.publication else None,
         "notification": {
             "state": view.notification_state,
