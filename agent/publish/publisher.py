@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 from agent.errors import PublishError
 from agent.publish.git import HeadMoved, Repositories
@@ -11,8 +11,12 @@ from agent.records import Publication, Record
 
 Step = Callable[[str, Callable[[], Awaitable[Any]]], Awaitable[Any]]  # runs an action once, by name, and keeps its JSON
 
-LIVE_POLL_S = (0.1, 0.3, 1.0)  # waits between two looks at the site; the last one repeats
+LIVE_POLL_S = (0.1, 0.3, 0.5)  # waits between two looks at the site; the last one repeats
 PUSHES = 3
+LAST_LOOK_S = 1.0  # what a look may take that begins when there is no time left
+REMEDY_S = 30.0  # a build that begins later is not served by the time of the call back
+
+T = TypeVar("T")
 
 
 class Wish(Record):
@@ -117,11 +121,24 @@ async def publish(
         raise PublishError(f"somebody else keeps committing to {site.repo_url}: send the task again later")
 
     sha: str = await step("commit", commit_files)
+
+    async def enable_pages() -> str:
+        return await in_time(publisher.enable_pages(site), site.pages_url, live_until - clock())
+
     sha = await step("push", push)
-    site = site.model_copy(update={"pages_url": await step("enable_pages", lambda: publisher.enable_pages(site))})
+    site = site.model_copy(update={"pages_url": await step("enable_pages", enable_pages)})
     watch = Watch(site, publisher, repositories, live_until, clock, sleep)
     sha, live = await step("wait_live", lambda: watch.until_live(sha))
     return Publication(repo_url=site.repo_url, commit_sha=sha, pages_url=site.pages_url, live=live)
+
+
+async def in_time(act: Awaitable[T], otherwise: T, left_s: float) -> T:
+    """Its result, or `otherwise` when it takes longer: the call back does not wait for a slow host."""
+    try:
+        async with asyncio.timeout(max(LAST_LOOK_S, left_s)):
+            return await act
+    except TimeoutError:
+        return otherwise
 
 
 @dataclass(frozen=True)
@@ -141,17 +158,21 @@ class Watch:
         if head != sha:  # a killed process had begun this remedy
             head = await self._push_repeated(sha, head)
         began_at, tried, looks, sha = self.clock(), {"repeat"} if head != sha else set[str](), 0, head
-        while not await self.publisher.is_live(self.site, sha):
-            remedy = await self.publisher.remedy(self.site, sha, self.clock() - began_at)
-            if remedy not in tried:
+        while not await in_time(self.publisher.is_live(self.site, sha), False, self._left_s()):
+            waited_s = self.clock() - began_at
+            remedy = await in_time(self.publisher.remedy(self.site, sha, waited_s), "wait", self._left_s())
+            if remedy not in tried and self._left_s() >= REMEDY_S:
                 tried.add(remedy)
                 sha = await self._help(sha, remedy)
             wait_s = LIVE_POLL_S[min(looks, len(LIVE_POLL_S) - 1)]
-            if self.clock() + wait_s >= self.until:
+            if self._left_s() <= wait_s:
                 return sha, False
             await self.sleep(wait_s)
             looks += 1
         return sha, True
+
+    def _left_s(self) -> float:
+        return self.until - self.clock()
 
     async def _help(self, sha: str, remedy: Remedy) -> str:
         if remedy == "rebuild":

@@ -17,7 +17,7 @@ from a2wsgi import WSGIMiddleware
 from dulwich.server import BackendRepo, DictBackend
 from dulwich.web import GunzipFilter, HTTPGitApplication, LimitedInputFilter
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
@@ -319,7 +319,10 @@ class GitHost:
             refusal = Response(status_code=status, headers={"WWW-Authenticate": 'Basic realm="GitHub"'})
             await refusal(scope, receive, send)
             return
-        body = await request.body()
+        try:
+            body = await request.body()
+        except ClientDisconnect:
+            return
 
         async def received() -> Message:
             return {"type": "http.request", "body": body, "more_body": False}
