@@ -190,16 +190,11 @@ class Store:
             found.append(self.task(found[-1].previous_id))
         return found
 
-    def is_behind(self, task: Task) -> bool:
-        """Whether a task on the same repository was received earlier and has not ended."""
-        earlier = sa.select(tasks.c.id).where(
-            tasks.c.repo == task.repo,
-            tasks.c.id != task.id,
-            tasks.c.received_at <= task.received_at,
-            tasks.c.state.in_(("queued", "running")),
-        )
+    def number(self, task: Task) -> int:
+        """1 for the first task that was received for a repository, 2 for the next …"""
+        earlier = sa.select(sa.func.count()).where(tasks.c.repo == task.repo, tasks.c.received_at < task.received_at)
         with self._engine.connect() as db:
-            return db.execute(earlier.limit(1)).first() is not None
+            return 1 + db.execute(earlier).scalar_one()
 
     def unfinished(self) -> list[tuple[str, int]]:
         """(id, attempt) of every task that must still run."""

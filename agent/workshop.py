@@ -199,8 +199,6 @@ class Workshop:
             secrets=self._secrets,
         )
         best = progress.best
-        screenshots = await self._review.screenshots(task, whole)
-        await asyncio.to_thread(self._store.put_blobs, screenshots.values())
         build = Build(
             files=whole.manifest,
             review=best.review if whole == best.workspace else await self.review(task, job, attachments, whole),
@@ -210,9 +208,21 @@ class Workshop:
             error=progress.error,
             models=progress.models,
             prompts_sha256=job.prompts_sha256,
-            screenshots={name: sha256(shot) for name, shot in screenshots.items()},
         )
         return whole, build
+
+    # -- after the call back -----------------------------------------------------------------------------------------
+
+    async def take_pictures(self, task_id: str) -> None:
+        """Keeps pictures of the published page with the task, for people."""
+        view = await asyncio.to_thread(self._store.view, task_id)
+        if view.publication is None:
+            return
+        published = await asyncio.to_thread(self._repositories.files, view.task.repo, view.publication.commit_sha)
+        shots = await self._review.screenshots(view.task, Workspace().put(published))
+        await asyncio.to_thread(self._store.put_blobs, shots.values())
+        details = view.details | {"screenshots": {name: sha256(shot) for name, shot in shots.items()}}
+        await asyncio.to_thread(self._store.update, task_id, details=details)
 
 
 def _seconds(task: Task) -> float:

@@ -80,6 +80,14 @@ def good_site(title: str = "Harbour") -> tuple[tuple[str, Json], ...]:
     return ("write_file", page), ("write_file", {"path": "README.md", "content": README})
 
 
+def replayed(folder: Path, *titles: str, latency_s: float = 1.0) -> str:
+    """The LLM_MODEL that answers with a site of these titles, one a turn, each after a while; then with an error."""
+    replies = [{"calls": [{"name": n, "arguments": a} for n, a in good_site(title)]} for title in titles]
+    recording = {"latency_s": latency_s, "conversations": [{"when": "Harbour", "replies": replies}]}
+    (folder / "recording.json").write_text(json.dumps(recording))
+    return f"replay/{folder / 'recording.json'}"
+
+
 def free_port() -> int:
     """Nobody's port, from below those that the system gives away: what it gave another test would be taken later."""
     for port in _ports:

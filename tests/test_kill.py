@@ -1,6 +1,5 @@
 """kill -9 at fixed points of a task: it ends as if nothing had happened, and nothing is bought or published twice."""
 
-import json
 import os
 import signal
 import sqlite3
@@ -17,7 +16,9 @@ import pytest
 import sqlalchemy as sa
 
 from agent.settings import Settings
-from tests.harness import SECRET, Door, Evaluator, Gate, evaluator, free_port, good_site, settings, task
+from agent.testing.github import FakeGitHub
+from tests.harness import SECRET, Door, Evaluator, Gate, evaluator, free_port, replayed, settings, task
+from tests.loopback_github import TOKEN, github
 from tests.postgres import postgres
 
 ROOT = Path(__file__).parent.parent
@@ -62,9 +63,11 @@ class Process:
         names = [
             "browser",
             "data_dir",
+            "github_api_url",
             "llm_base_url",
             "llm_model",
             "port",
+            "publisher",
             "sites_port",
             "sites_url",
             "task_deadline_s",
@@ -73,6 +76,7 @@ class Process:
         if self._configured.database_url:
             environment["DATABASE_URL"] = self._configured.database_url.get_secret_value()
         secrets = {"SECRET": SECRET, "LLM_API_KEY": "canary-model-key", "ALLOW_PRIVATE_CALLBACKS": "1"}
+        secrets["GITHUB_TOKEN"] = TOKEN
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "main.py"],
@@ -112,12 +116,11 @@ def grader() -> Iterator[Evaluator]:
         yield running
 
 
-def replayed(folder: Path, *titles: str, latency_s: float = 1.0) -> str:
-    """The LLM_MODEL that answers with a site of these titles, one a turn, each after a while; then with an error."""
-    replies = [{"calls": [{"name": n, "arguments": a} for n, a in good_site(title)]} for title in titles]
-    recording = {"latency_s": latency_s, "conversations": [{"when": "Harbour", "replies": replies}]}
-    (folder / "recording.json").write_text(json.dumps(recording))
-    return f"replay/{folder / 'recording.json'}"
+def on_github(data_dir: Path, fake: FakeGitHub) -> Settings:
+    """The first answer of the model is wrong, the second one right."""
+    model = replayed(data_dir.parent, "Wrong", "Harbour")
+    host = {"publisher": "github", "github_token": TOKEN, "github_api_url": fake.api_url}
+    return settings(data_dir, llm_model=model, **host)
 
 
 def bought(log: Path) -> int:
@@ -127,7 +130,7 @@ def bought(log: Path) -> int:
 
 def test_a_task_killed_at_four_points_ends_as_if_it_had_run_once(tmp_path: Path, grader: Evaluator) -> None:
     data_dir, log = tmp_path / "data", tmp_path / "log"
-    with process(settings(data_dir, llm_model=replayed(tmp_path, "Wrong", "Harbour")), log) as service:
+    with github(tmp_path / "github") as fake, process(on_github(data_dir, fake), log) as service:
         body = task(grader.url)
         door = service.start()
         task_id = door.send_task(body)["id"]
@@ -138,7 +141,7 @@ def test_a_task_killed_at_four_points_ends_as_if_it_had_run_once(tmp_path: Path,
         service.kill()  # 2: an answer, its tools and its review are stored; the next call is in flight
         service.start()
         await_steps(data_dir, commit=1)
-        service.kill()  # 3: committed, not yet recorded
+        service.kill()  # 3: committed here, not yet known to be on GitHub
         grader.hold = Gate()
         service.start()
         grader.hold.await_arrival()
@@ -152,10 +155,10 @@ def test_a_task_killed_at_four_points_ends_as_if_it_had_run_once(tmp_path: Path,
     assert bought(log) == 2, "what was stored was not bought again"
     assert (record["stopped_by"], record["usage"]["model_calls"]) == ("passed", 2)
     assert len(set(map(str, calls_back))) == 1
-    (repository,) = (data_dir / "repositories").glob("*.git")
-    line = ["git", "-C", str(repository), "rev-list", "main"]
-    commits = subprocess.run(line, check=True, capture_output=True, text=True).stdout.split()
+    (repo,) = fake.repos.values()
+    commits = fake.repositories.history(fake.git(repo))
     assert commits == [record["publication"]["commit_sha"]] == [calls_back[0]["commit_sha"]]
+    assert (repo.pages, fake.served_commit(repo)) == (True, commits[0])
 
 
 def test_a_task_killed_after_a_failed_step_remembers_the_failure(tmp_path: Path, grader: Evaluator) -> None:
