@@ -36,7 +36,6 @@ Beside = Callable[[str, int], Awaitable[Callable[[], Awaitable[Json]]]]  # task 
 
 MENDINGS = 2  # of what the host objects to, in one task
 MAX_SENTENCE_CHARS = 600
-BUSY_POLL_S = 0.2  # between two looks whether the earlier round has ended
 
 
 @dataclass(frozen=True)
@@ -92,12 +91,8 @@ class Delivery:
         return found
 
     async def _begin(self, task_id: str) -> None:
-        """Waits for earlier rounds of the same site: two never run at once."""
-        store, clock = self._parts.store, self._parts.clock
+        store = self._parts.store
         task = await asyncio.to_thread(store.task, task_id)
-        build_by = self._parts.workshop.build_by(task)
-        while clock() < build_by and await asyncio.to_thread(store.is_behind, task):  # noqa: ASYNC110 - in the store
-            await asyncio.sleep(BUSY_POLL_S)
         await asyncio.to_thread(store.update, task_id, state="running", stage="prepare")
         emit("task.begin", round=task.round, repo=task.repo)
 
@@ -222,7 +217,6 @@ class Delivery:
                 "prompts_sha256": build.prompts_sha256,
                 "browser": build.review.browser,
                 "sandbox": self._parts.workshop.sandbox,
-                "screenshots": build.screenshots,
             }
             await asyncio.to_thread(store.put_blobs, whole.values())
             await asyncio.to_thread(

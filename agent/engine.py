@@ -1,16 +1,17 @@
 """The durable engine: a task survives its process. The only module that knows DBOS.
 
-Four workflows. `deliver` takes a task from the queue to a publication; `compile`, its child, runs beside it; `notify`
-is one attempt at the call back and `watch` one look at a site that was not live by then; each of these two enqueues the
-next one. Everything that reads a clock, a disk or a network is a step: its result is stored, and a killed process takes
-the task up again after the last stored step. Steps keep hashes, not contents: blobs, answers and prompts lie in the
-store. No two steps of a workflow run at once.
+Five workflows. `deliver` takes a task from the queue to a publication; `compile`, its child, runs beside it; `notify`
+is one attempt at the call back and `watch` one look at a site that was not live by then, and each of these two enqueues
+the next one; `pictures` shows people what was published. Everything that reads a clock, a disk or a network is a step:
+its result is stored, and a killed process takes the task up again after the last stored step. Steps keep hashes, not
+contents: blobs, answers and prompts lie in the store. No two steps of a workflow run at once, nor two rounds of one
+repository.
 """
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 from uuid import uuid4
@@ -29,7 +30,7 @@ from dbos import error as dbos_error
 
 from agent import errors, notify
 from agent.delivery import Delivery, Parts
-from agent.errors import AgentError
+from agent.errors import AgentError, PublishError
 from agent.events import emit
 from agent.publish.publisher import Site
 from agent.records import FINAL_STATES, Json
@@ -39,14 +40,14 @@ from agent.store import NotificationState, Store
 PROTOCOL = "2"  # of the workflows: raise it when steps are added, removed or moved, so that old tasks are not misread
 TASKS, NOTIFICATIONS = "tasks", "notifications"
 POLL_S = 0.2
-WATCH_S, LONGEST_WATCH_S, WATCH_LOOKS = 5.0, 300.0, 16  # looks at a site that was not live at the call back: 45 minutes
+WATCH_S, LONGEST_WATCH_S, WATCH_LOOKS = 2.0, 300.0, 16  # looks at a site that was not live at the call back: 48 minutes
 MAX_RECOVERIES = 10  # every restart counts, not only those a task caused
 BEAT_S, LEASE_S = 5.0, 30.0  # a process that has not been heard of for so long is dead, and others take its tasks
 CHILD_GIVEN_UP = (
     dbos_error.DBOSAwaitedWorkflowCancelledError,
     dbos_error.DBOSAwaitedWorkflowMaxRecoveryAttemptsExceeded,
 )
-GIVEN_UP = ("ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
+DEAD = ("ERROR", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 
 
 class Engine:
@@ -71,6 +72,7 @@ class Engine:
         self._compile: Any = None
         self._notify: Any = None
         self._watch_site: Any = None
+        self._take_pictures: Any = None
 
     async def launch(self) -> None:
         """Takes up what an earlier process left, then new tasks."""
@@ -97,16 +99,30 @@ class Engine:
             with controlled():
                 await self._run_watch(task_id, attempt, look)
 
-        self._deliver, self._compile = deliver, compile_checks
-        self._notify, self._watch_site = notify_once, watch
+        @DBOS.workflow(name="pictures", max_recovery_attempts=MAX_RECOVERIES)
+        async def pictures(task_id: str) -> None:
+            with controlled():
+                await self._run_pictures(task_id)
+
+        self._deliver, self._compile, self._notify = deliver, compile_checks, notify_once
+        self._watch_site, self._take_pictures = watch, pictures
         DBOS.launch()  # on this loop, which it adopts for the workflows: their HTTP clients belong to it
-        for queue, running in ((TASKS, self._worker_tasks), (NOTIFICATIONS, 4 * self._worker_tasks)):
-            await DBOS.register_queue_async(
-                queue, worker_concurrency=running, polling_interval_sec=POLL_S, on_conflict="always_update"
-            )
+        # A round that waits for the one before holds no place: one of each repository is let out of the queue. Which of
+        # the repositories that wait comes next is left to chance.
+        await self._register(TASKS, self._worker_tasks, of_one_key=1)
+        await self._register(NOTIFICATIONS, 4 * self._worker_tasks)
         for task_id, attempt in await asyncio.to_thread(self._parts.store.unfinished):
             await self._take_up(task_id, attempt)
-        self._watch = asyncio.create_task(self._watch_over_others())
+        self._watch = asyncio.create_task(self._watch_over_all())
+
+    async def _register(self, queue: str, running: int, of_one_key: int | None = None) -> None:
+        await DBOS.register_queue_async(
+            queue,
+            worker_concurrency=running,
+            partition_concurrency=of_one_key,
+            polling_interval_sec=POLL_S,
+            on_conflict="always_update",
+        )
 
     async def close(self, grace_s: int = 3) -> None:
         """Lets running tasks go on for `grace_s`; what is not done by then is taken up at the next launch."""
@@ -116,24 +132,34 @@ class Engine:
 
     async def submit(self, task_id: str, attempt: int) -> None:
         """Idempotent: one run for each attempt of a task."""
-        with SetWorkflowID(f"{task_id}.{attempt}"):
+        task = await asyncio.to_thread(self._parts.store.task, task_id)
+        # The engine's own order is by the second.
+        number = await asyncio.to_thread(self._parts.store.number, task)
+        in_line = SetEnqueueOptions(queue_partition_key=task.repo, priority=number)
+        with SetWorkflowID(f"{task_id}.{attempt}"), in_line:
             await DBOS.enqueue_workflow_async(TASKS, self._deliver, task_id, attempt)
 
     async def _take_up(self, task_id: str, attempt: int) -> None:
-        """A task whose workflow has ended without it would wait for ever."""
         await self.submit(task_id, attempt)
+        await self._end(task_id, attempt, (*DEAD, "CANCELLED"))
+
+    async def _end(self, task_id: str, attempt: int, statuses: Collection[str]) -> None:
+        """A task whose workflow has ended without it would wait for ever."""
         workflow = await DBOS.get_workflow_status_async(f"{task_id}.{attempt}")
-        if workflow and workflow.status in GIVEN_UP:
+        if workflow and workflow.status in statuses:
             error = f"the engine gave this task up ({workflow.status}): send it again"
             await asyncio.to_thread(self._parts.store.update, task_id, state="failed", stage="failed", error=error)
 
-    async def _watch_over_others(self) -> None:
-        """Takes over the tasks of a process on the same database that has stopped saying that it lives."""
+    async def _watch_over_all(self) -> None:
+        """Takes over the tasks of a process on the same database that has stopped saying that it lives, and ends those
+        that were interrupted too often."""
         store = self._parts.store
         while True:
             try:
                 for dead in await asyncio.to_thread(store.beat, self._executor_id, lease_s=LEASE_S):
                     await self._take_over(dead)
+                for task_id, attempt in await asyncio.to_thread(store.unfinished, "running"):
+                    await self._end(task_id, attempt, DEAD)
             except Exception as error:  # noqa: BLE001 - a database that is away for a while must not end the watch
                 emit("engine.watch_failed", error=f"{type(error).__name__}: {error}")
             await asyncio.sleep(BEAT_S)
@@ -157,7 +183,10 @@ class Engine:
         structlog.contextvars.bind_contextvars(task_id=task_id)
         try:
             publication, done_at = await Delivery(self._parts, step, self._beside).deliver(task_id, attempt)
-            await self._enqueue_notification(task_id, f"{task_id}.{attempt}", 1, done_at)
+            await self._begin(
+                f"notify.{task_id}.{attempt}.1", self._notify, task_id, f"{task_id}.{attempt}", 1, done_at
+            )
+            await self._begin(f"pictures.{task_id}.{attempt}", self._take_pictures, task_id)
             if not publication.live:
                 await self._enqueue_watch(task_id, attempt, 1)
         except dbos_error.DBOSException:
@@ -166,6 +195,11 @@ class Engine:
             await self._fail(task_id, str(error))
         except Exception as error:  # noqa: BLE001 - the boundary of a task: whatever happened, it ends and says so
             await self._fail(task_id, f"internal error: {type(error).__name__}: {error}")
+
+    async def _begin(self, workflow_id: str, workflow: Any, *arguments: object) -> None:
+        """At once: a queue is looked at now and then only. Nobody waits for its end."""
+        with SetWorkflowID(workflow_id):
+            await DBOS.start_workflow_async(workflow, *arguments)
 
     async def _fail(self, task_id: str, sentence: str) -> None:
         update = partial(self._parts.store.update, task_id, state="failed", stage="failed", error=sentence)
@@ -197,6 +231,13 @@ class Engine:
         except Exception as error:  # noqa: BLE001 - the boundary of a child: its task goes on without it
             return Compiled(why=f"not compiled: {type(error).__name__}: {error}").model_dump(mode="json")
 
+    # -- pictures ----------------------------------------------------------------------------------------------------
+
+    async def _run_pictures(self, task_id: str) -> None:
+        """After the call back has left: they may take seconds, and nothing depends on them."""
+        structlog.contextvars.bind_contextvars(task_id=task_id)
+        await step("pictures", partial(self._parts.workshop.take_pictures, task_id))
+
     # -- watch: after a call back that could not say `live` -----------------------------------------------------------
 
     async def _enqueue_watch(self, task_id: str, attempt: int, look: int) -> None:
@@ -206,12 +247,12 @@ class Engine:
 
     async def _run_watch(self, task_id: str, attempt: int, look: int) -> None:
         structlog.contextvars.bind_contextvars(task_id=task_id)
-        live = await step("look", partial(self._look, task_id))
+        live = await step("look", partial(self._look, task_id, look))
         if not live and look < WATCH_LOOKS:
             await self._enqueue_watch(task_id, attempt, look + 1)
 
-    async def _look(self, task_id: str) -> bool:
-        """Whether the site is live by now; nothing is pushed any more."""
+    async def _look(self, task_id: str, look: int) -> bool:
+        """Whether the site is live by now. A build is asked for, once; nothing is pushed any more."""
         store = self._parts.store
         view = await asyncio.to_thread(store.view, task_id)
         seen = view.publication
@@ -222,6 +263,9 @@ class Engine:
         if live:
             await asyncio.to_thread(store.update, task_id, publication=seen.model_copy(update={"live": True}))
             emit("task.live", commit_sha=seen.commit_sha)
+        elif look == 1:
+            with suppress(PublishError):  # it was a help, not a promise
+                await self._parts.publisher.rebuild(site)
         return live
 
     # -- notify ------------------------------------------------------------------------------------------------------

@@ -220,7 +220,6 @@ class Build(Record):
     error: str = ""  # why the model could not go on, when stopped_by is model
     models: tuple[str, ...] = ()  # who answered, in order of first use
     prompts_sha256: str = ""  # of the prompt files that were used
-    screenshots: dict[str, str] = {}  # file name → blob
 
 
 class Publication(Record):

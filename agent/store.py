@@ -207,20 +207,15 @@ class Store:
             found.append(self.task(found[-1].previous_id))
         return found
 
-    def is_behind(self, task: Task) -> bool:
-        """Whether a task on the same repository was received earlier and has not ended."""
-        earlier = sa.select(tasks.c.id).where(
-            tasks.c.repo == task.repo,
-            tasks.c.id != task.id,
-            tasks.c.received_at <= task.received_at,
-            tasks.c.state.in_(("queued", "running")),
-        )
+    def number(self, task: Task) -> int:
+        """1 for the first task that was received for a repository, 2 for the next …"""
+        earlier = sa.select(sa.func.count()).where(tasks.c.repo == task.repo, tasks.c.received_at < task.received_at)
         with self._engine.connect() as db:
-            return db.execute(earlier.limit(1)).first() is not None
+            return 1 + db.execute(earlier).scalar_one()
 
-    def unfinished(self) -> list[tuple[str, int]]:
-        """(id, attempt) of every task that must still run."""
-        waiting = sa.select(tasks.c.id, tasks.c.attempt).where(tasks.c.state.in_(("queued", "running")))
+    def unfinished(self, *states: State) -> list[tuple[str, int]]:
+        """(id, attempt) of every task that must still run, or of those in these states."""
+        waiting = sa.select(tasks.c.id, tasks.c.attempt).where(tasks.c.state.in_(states or ("queued", "running")))
         with self._engine.connect() as db:
             return [(row.id, row.attempt) for row in db.execute(waiting.order_by(tasks.c.received_at))]
 

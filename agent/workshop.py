@@ -295,28 +295,38 @@ class Workshop:
             refused=refused,
         )
         best = progress.best
-        portrait = await self._review.portrait(task, whole)
-        await asyncio.to_thread(self._store.put_blobs, portrait.screenshots.values())
         unchanged = whole == best.workspace
-        review = best.review if unchanged else await self.review(task, job, attachments, whole, learnt)
         build = Build(
             files=whole.manifest,
-            review=_with_advice(review, portrait.accessibility),
+            review=best.review if unchanged else await self.review(task, job, attachments, whole, learnt),
             usage=progress.usage,
             turns=progress.turns,
             stopped_by=progress.stopped_by or "passed",
             error=progress.error,
             models=progress.models,
             prompts_sha256=job.prompts_sha256,
-            screenshots={name: sha256(shot) for name, shot in portrait.screenshots.items()},
         )
         return whole, build
 
+    # -- after the call back -----------------------------------------------------------------------------------------
 
-def _with_advice(review: Review, advice: Finding | None) -> Review:
+    async def take_pictures(self, task_id: str) -> None:
+        """Keeps pictures of the published page with the task, for people, and what axe advises on it."""
+        view = await asyncio.to_thread(self._store.view, task_id)
+        if view.publication is None:
+            return
+        published = await asyncio.to_thread(self._repositories.files, view.task.repo, view.publication.commit_sha)
+        portrait = await self._review.portrait(view.task, Workspace().put(published))
+        await asyncio.to_thread(self._store.put_blobs, portrait.screenshots.values())
+        details = view.details | {"screenshots": {name: sha256(shot) for name, shot in portrait.screenshots.items()}}
+        findings = _with_advice(view.findings, portrait.accessibility)
+        await asyncio.to_thread(self._store.update, task_id, details=details, findings=findings)
+
+
+def _with_advice(findings: Sequence[Finding], advice: Finding | None) -> tuple[Finding, ...]:
     """The published page's own, in the place of an earlier look."""
-    others = tuple(f for f in review.findings if not advice or (f.id, f.origin) != (advice.id, advice.origin))
-    return review.model_copy(update={"findings": (*others, *filter(None, [advice]))})
+    others = (f for f in findings if not advice or (f.id, f.origin) != (advice.id, advice.origin))
+    return (*others, *filter(None, [advice]))
 
 
 def _seconds(task: Task) -> float:

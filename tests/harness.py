@@ -7,7 +7,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -80,6 +80,19 @@ def good_site(title: str = "Harbour") -> tuple[tuple[str, Json], ...]:
     """The tool calls of an answer that passes the review."""
     page = {"path": "index.html", "content": PAGE.format(title=title)}
     return ("write_file", page), ("write_file", {"path": "README.md", "content": README})
+
+
+def replayed(folder: Path, *titles: str, latency_s: float = 1.0) -> str:
+    """The LLM_MODEL that answers with a site of these titles, one a turn, each after a while; then with an error."""
+    return playing(folder, *map(good_site, titles), latency_s=latency_s)
+
+
+def playing(folder: Path, *turns: Sequence[tuple[str, Json]], latency_s: float) -> str:
+    """The LLM_MODEL that makes these calls, turn by turn."""
+    replies = [{"calls": [{"name": n, "arguments": a} for n, a in calls]} for calls in turns]
+    recording = {"latency_s": latency_s, "conversations": [{"when": "Harbour", "replies": replies}]}
+    (folder / "recording.json").write_text(json.dumps(recording))
+    return f"replay/{folder / 'recording.json'}"
 
 
 def free_port() -> int:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from starlette.responses import JSONResponse
 
@@ -16,14 +17,13 @@ from agent import net
 from agent.errors import Objection, PublishError
 from agent.publish.git import Repositories
 from agent.publish.github import Found, GitHubPublisher
-from agent.publish.github_api import Answer, GitHubApi, refusal, sentence
+from agent.publish.github_api import UNSPACED_MUTATIONS, Answer, GitHubApi, refusal, sentence
 from agent.publish.pages import diagnosis
-from agent.publish.publisher import Commit, Outcome, Publisher, Wish, publish
+from agent.publish.publisher import REMEDY_S, Commit, Outcome, Publisher, Wish, publish
 from agent.records import Publication
 from agent.testing.github import FakeGitHub
-from tests.harness import free_port, listening
+from tests.loopback_github import TOKEN, github
 
-TOKEN = "canary-github-token"
 FILES = {
     "index.html": b"<title>One</title>",
     "LICENSE": b"MIT License\n",
@@ -88,13 +88,7 @@ def world(tmp_path: Path, shared_github: FakeGitHub) -> World:
 
 @pytest.fixture(scope="module")
 def shared_github(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeGitHub]:
-    port = free_port()
-    fake = FakeGitHub(tmp_path_factory.mktemp("github"), token=TOKEN, base_url=f"http://127.0.0.1:{port}")
-
-    async def current(scope: Any, receive: Any, send: Any) -> None:
-        await fake.app(scope, receive, send)
-
-    with listening(current, port):
+    with github(tmp_path_factory.mktemp("github")) as fake:
         yield fake
 
 
@@ -118,8 +112,9 @@ async def deliver(
     files: dict[str, bytes] | None = None,
     wanted: Wish | None = None,
     step: Any = plain_step,
+    live_until: float = 100.0,
 ) -> Publication:
-    outcome = await attempt(publisher, repositories, files, wanted, step)
+    outcome = await attempt(publisher, repositories, files, wanted, step, live_until)
     assert outcome.publication, outcome.objection
     return outcome.publication
 
@@ -130,6 +125,7 @@ async def attempt(
     files: dict[str, bytes] | None = None,
     wanted: Wish | None = None,
     step: Any = plain_step,
+    live_until: float = 40.0,
     seconds: int = 1,
 ) -> Outcome:
     """`seconds` pass between two looks at the clock."""
@@ -144,7 +140,7 @@ async def attempt(
         publisher=publisher,
         repositories=repositories,
         step=step,
-        live_until=40.0 * seconds,
+        live_until=live_until * seconds,
         clock=lambda: float(next(ticks)),
         sleep=no_time,
     )
@@ -522,7 +518,41 @@ def test_a_repository_that_was_renamed_is_followed(world: World) -> None:
     assert world.github.repositories.history("octo.lighthouse") == [second.commit_sha, first.commit_sha]
 
 
+@pytest.mark.parametrize("slow", ["wait_live", "enable_pages"])
+def test_a_host_that_does_not_answer_does_not_keep_the_call_back(world: World, slow: str) -> None:
+    async def step(name: str, act: Callable[[], Awaitable[Any]]) -> Any:
+        if name == slow:
+            world.github.switches.read_s = world.github.switches.mutation_s = 60.0
+        return await plain_step(name, act)
+
+    made = world.run(lambda p, r: deliver(p, r, step=step, live_until=5.0))
+    assert (made.live, made.pages_url) == (False, f"{world.github.base_url}/pages/octo/ferry-1a2b3c/")
+
+
+def test_no_commit_is_made_that_could_not_be_served_in_time(world: World) -> None:
+    world.github.switches.builds = ["cancelled"]
+    made = world.run(lambda p, r: deliver(p, r, live_until=REMEDY_S))
+    assert not made.live
+    assert world.github.repositories.history("octo.ferry-1a2b3c") == [made.commit_sha]
+
+
 # -- limits and faults ---------------------------------------------------------------------------------------------
+
+
+def test_a_few_changes_are_made_at_once_and_many_one_a_second() -> None:
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    async def act() -> None:
+        async with httpx.AsyncClient(transport=httpx.MockTransport(lambda _: httpx.Response(204))) as http:
+            api = GitHubApi(http, "https://api.test", TOKEN, clock=lambda: AT, sleep=sleep)
+            for _ in range(UNSPACED_MUTATIONS + 3):
+                await api.change("POST", "/user/repos")
+
+    asyncio.run(act())
+    assert slept == [0.0] * UNSPACED_MUTATIONS + [1.0, 2.0, 3.0]
 
 
 def fault(status: int, message: str, **headers: str) -> JSONResponse:

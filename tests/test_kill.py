@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -24,14 +24,15 @@ from tests.harness import (
     Door,
     Evaluator,
     Gate,
-    Json,
     evaluator,
     free_port,
     good_site,
-    listening,
+    playing,
+    replayed,
     settings,
     task,
 )
+from tests.loopback_github import TOKEN, github
 from tests.postgres import postgres
 
 ROOT = Path(__file__).parent.parent
@@ -89,8 +90,7 @@ class Process:
         if self._configured.database_url:
             environment["DATABASE_URL"] = self._configured.database_url.get_secret_value()
         secrets = {"SECRET": SECRET, "LLM_API_KEY": "canary-model-key", "ALLOW_PRIVATE_CALLBACKS": "1"}
-        if self._configured.github_token:
-            secrets["GITHUB_TOKEN"] = self._configured.github_token.get_secret_value()
+        secrets["GITHUB_TOKEN"] = TOKEN
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "main.py"],
@@ -130,17 +130,9 @@ def grader() -> Iterator[Evaluator]:
         yield running
 
 
-def replayed(folder: Path, *titles: str, latency_s: float = 1.0) -> str:
-    """The LLM_MODEL that answers with a site of these titles, one a turn, each after a while; then with an error."""
-    return playing(folder, *map(good_site, titles), latency_s=latency_s)
-
-
-def playing(folder: Path, *turns: Sequence[tuple[str, Json]], latency_s: float) -> str:
-    """The LLM_MODEL that makes these calls, turn by turn."""
-    replies = [{"calls": [{"name": n, "arguments": a} for n, a in calls]} for calls in turns]
-    recording = {"latency_s": latency_s, "conversations": [{"when": "Harbour", "replies": replies}]}
-    (folder / "recording.json").write_text(json.dumps(recording))
-    return f"replay/{folder / 'recording.json'}"
+def on_github(data_dir: Path, fake: FakeGitHub, model: str) -> Settings:
+    host = {"publisher": "github", "github_token": TOKEN, "github_api_url": fake.api_url}
+    return settings(data_dir, llm_model=model, **host)
 
 
 def bought(log: Path) -> int:
@@ -150,7 +142,8 @@ def bought(log: Path) -> int:
 
 def test_a_task_killed_at_four_points_ends_as_if_it_had_run_once(tmp_path: Path, grader: Evaluator) -> None:
     data_dir, log = tmp_path / "data", tmp_path / "log"
-    with process(settings(data_dir, llm_model=replayed(tmp_path, "Wrong", "Harbour")), log) as service:
+    model = replayed(tmp_path, "Wrong", "Harbour")
+    with github(tmp_path / "github") as fake, process(on_github(data_dir, fake, model), log) as service:
         body = task(grader.url)
         door = service.start()
         task_id = door.send_task(body)["id"]
@@ -161,7 +154,7 @@ def test_a_task_killed_at_four_points_ends_as_if_it_had_run_once(tmp_path: Path,
         service.kill()  # 2: an answer, its tools and its review are stored; the next call is in flight
         service.start()
         await_steps(data_dir, commit=1)
-        service.kill()  # 3: committed, not yet recorded
+        service.kill()  # 3: committed here, not yet known to be on GitHub
         grader.hold = Gate()
         service.start()
         grader.hold.await_arrival()
@@ -175,10 +168,10 @@ def test_a_task_killed_at_four_points_ends_as_if_it_had_run_once(tmp_path: Path,
     assert bought(log) == 2, "what was stored was not bought again"
     assert (record["stopped_by"], record["usage"]["model_calls"]) == ("passed", 2)
     assert len(set(map(str, calls_back))) == 1
-    (repository,) = (data_dir / "repositories").glob("*.git")
-    line = ["git", "-C", str(repository), "rev-list", "main"]
-    commits = subprocess.run(line, check=True, capture_output=True, text=True).stdout.split()
+    (repo,) = fake.repos.values()
+    commits = fake.repositories.history(fake.git(repo))
     assert commits == [record["publication"]["commit_sha"]] == [calls_back[0]["commit_sha"]]
+    assert (repo.pages, fake.served_commit(repo)) == ("legacy", commits[0])
 
 
 def test_a_task_killed_after_a_failed_step_remembers_the_failure(tmp_path: Path, grader: Evaluator) -> None:
@@ -222,19 +215,12 @@ jobs:
 
 
 def test_a_task_killed_while_it_mends_what_github_objects_to_mends_it_once(tmp_path: Path, grader: Evaluator) -> None:
-    port, data_dir, log = free_port(), tmp_path / "data", tmp_path / "log"
-    github = FakeGitHub(tmp_path / "github", token="canary-github-token", base_url=f"http://127.0.0.1:{port}")
-    github.switches.runs, github.switches.log = ["failure"], "KeyError: 'ferry'"
+    data_dir, log = tmp_path / "data", tmp_path / "log"
     flow = ("write_file", {"path": ".github/workflows/ci.yml", "content": WORKFLOW})
     wrong, right = (("write_file", {"path": "count.py", "content": f"print({n})\n"}) for n in (1, 2))
-    configured = settings(
-        data_dir,
-        llm_model=playing(tmp_path, (*good_site(), flow, wrong), (right,), latency_s=0.5),
-        publisher="github",
-        github_token=github.token,
-        github_api_url=github.api_url,
-    )
-    with listening(github.app, port), process(configured, log) as service:
+    model = playing(tmp_path, (*good_site(), flow, wrong), (right,), latency_s=0.5)
+    with github(tmp_path / "github") as fake, process(on_github(data_dir, fake, model), log) as service:
+        fake.switches.runs, fake.switches.log = ["failure"], "KeyError: 'ferry'"
         body = task(grader.url, brief=f"{task(grader.url)['brief']} Add .github/workflows/ci.yml that runs count.py.")
         task_id = service.start().send_task(body)["id"]
         await_steps(data_dir, objection=1)
@@ -244,8 +230,8 @@ def test_a_task_killed_while_it_mends_what_github_objects_to_mends_it_once(tmp_p
         service.kill()  # 7: the mended commit is stored
         record = service.start().finish(task_id)
         (call,) = grader.wait_for(body["nonce"])
-    (repo,) = github.repos.values()
-    commits = github.repositories.history(github.git(repo))
+    (repo,) = fake.repos.values()
+    commits = fake.repositories.history(fake.git(repo))
     assert (len(commits), commits[0]) == (2, call["commit_sha"])
     assert (record["publication"]["live"], record["error"], bought(log)) == (True, None, 2)
 

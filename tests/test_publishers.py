@@ -22,7 +22,8 @@ from agent.publish.sites import sites_app
 from agent.records import Publication
 from agent.testing.github import FakeGitHub
 from tests.harness import free_port, listening
-from tests.test_github import FILES, TOKEN, World, attempt, deliver, wish
+from tests.loopback_github import TOKEN
+from tests.test_github import FILES, World, attempt, deliver, wish
 
 Act = Callable[[Publisher, Repositories], Awaitable[Any]]
 WORKFLOW = b"on: push\njobs: {t: {runs-on: ubuntu-latest, steps: [{run: date}]}}\n"

@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import re
+import secrets
 import shutil
 import subprocess
 import sys
@@ -24,11 +25,14 @@ from tests.harness import (
     attachment,
     evaluator,
     good_site,
+    replayed,
     serving,
     settings,
     task,
     traces,
 )
+from tests.loopback_github import TOKEN as GITHUB_TOKEN
+from tests.loopback_github import github
 from tests.provider import Answer, Provider, calls, fault, hang, provider, says
 
 CSV = b"ferry,passengers\r\nAurora,12\r\nBoreas,30\r\n"
@@ -44,7 +48,18 @@ print("rows:", len(rows), *sys.argv[1:])
 COMPUTE = {"path": "tools/total.py", "args": ["now"], "files": ["*.json"]}
 TOKEN = "admin-token-that-a-model-came-by"
 SPY = ("run_python", {"code": "import os; print(sorted(os.environ), os.getcwd(), os.listdir('/'))"})
-HELD = Gate()  # in front of the answer to a task that is cancelled
+# In front of the answer to a task that is cancelled, and to a round that others wait for.
+HELD, SLOW = Gate(), Gate()
+GATES = {"HOLD": HELD, "SLOW": SLOW}
+RANDOM = "(another text each time)"
+WRITES = {
+    "SLOW": {"ferries.txt": RANDOM},
+    "VANDAL": {"ferries.csv": "ferry\n"},
+    "LEAK": {"notes.txt": f"key: {TOKEN}", "blob.txt": base64.b64encode(TOKEN.encode()).decode()},
+    "ESCAPE": dict.fromkeys(
+        ("../outside.txt", "/etc/outside.txt", ".git/config", "CNAME", ".github/workflows/x.yml", "a\\b"), "x"
+    ),
+}
 USELESS = {
     "NONSENSE": says("I would rather talk about the weather."),
     "REFUSED": fault(401, "Incorrect API key provided", code="invalid_api_key"),
@@ -54,18 +69,17 @@ USELESS = {
 def model(body: Json) -> Answer:
     """Answers by what the first user message asks for, so that one provider serves every test."""
     first = str(body["messages"][1]["content"])
-    if "HOLD" in first:
-        HELD.wait()
+    for word, gate in GATES.items():
+        if word in first:
+            gate.wait()
     if useless := next((answer for word, answer in USELESS.items() if word in first), None):
         return useless
-    if "VANDAL" in first:
-        return calls(*good_site(), ("write_file", {"path": "ferries.csv", "content": "ferry\n"}))
-    if "LEAK" in first:
-        leaks = {"notes.txt": f"key: {TOKEN}", "blob.txt": base64.b64encode(TOKEN.encode()).decode()}
-        return calls(*good_site(), *(("write_file", {"path": p, "content": c}) for p, c in leaks.items()))
-    if "ESCAPE" in first:
-        paths = ("../outside.txt", "/etc/outside.txt", ".git/config", "CNAME", ".github/workflows/x.yml", "a\\b")
-        return calls(*good_site(), *(("write_file", {"path": path, "content": "x"}) for path in paths))
+    for word, files in WRITES.items():
+        if word in first:
+            writes = [
+                ("write_file", {"path": p, "content": c.replace(RANDOM, secrets.token_hex())}) for p, c in files.items()
+            ]
+            return calls(*good_site(), *writes)
     if "COMPUTE" in first and len(body["messages"]) == 2:
         return calls(("write_file", {"path": "tools/total.py", "content": SCRIPT}), ("run_python", COMPUTE), SPY)
     if "Round 2" in first:
@@ -335,6 +349,24 @@ def test_an_evaluator_that_cannot_be_reached_stays_pending_with_its_reason(door:
     assert record["notification"]["attempts"][0]["error"]
 
 
+def test_rounds_wait_for_each_other_in_the_order_they_came_and_other_tasks_do_not_wait_for_them(
+    door: Door, grader: Evaluator, data_dir: Path
+) -> None:
+    one = task(grader.url, brief="SLOW")
+    rounds = [{**one, "round": number, "nonce": f"{one['nonce']}-{number}"} for number in range(1, 6)]
+    ids = [door.send_task(body)["id"] for body in rounds]
+    SLOW.await_arrival()
+    assert door.finish(door.send_task(task(grader.url))["id"])["state"] == "done", (
+        "though more rounds wait than may run"
+    )
+    assert [door.record(task_id)["state"] for task_id in ids] == ["running", *["queued"] * 4]
+    SLOW.open()
+    records = [door.finish(task_id) for task_id in ids]
+    (repository,) = (data_dir / "repositories").glob(f"{one['task']}-*.git")
+    commits = git("-C", str(repository), "rev-list", "--reverse", "main").split()
+    assert commits == [record["publication"]["commit_sha"] for record in records]
+
+
 def test_a_task_whose_prompt_broke_fails_with_a_sentence_and_runs_again_when_resent(
     tmp_path: Path, llm: Provider, grader: Evaluator
 ) -> None:
@@ -359,6 +391,31 @@ def test_a_private_evaluator_is_blocked_unless_allowed(tmp_path: Path, llm: Prov
         record = door.wait(record["id"], lambda r: r["notification"]["state"] != "pending")
         assert record["notification"]["state"] == "blocked"
         assert record["publication"]["commit_sha"]
+
+
+def test_a_build_that_never_ends_does_not_keep_the_call_back_and_is_watched_on(
+    tmp_path: Path, grader: Evaluator
+) -> None:
+    with github(tmp_path / "github") as fake:
+        fake.switches.builds = ["queued"]
+        configured = settings(
+            tmp_path / "data",
+            publisher="github",
+            github_token=GITHUB_TOKEN,
+            github_api_url=fake.api_url,
+            llm_model=replayed(tmp_path, "Harbour", latency_s=0),
+            task_deadline_s=3,
+        )
+        with serving(configured) as door:
+            body = task(grader.url)
+            task_id = door.send_task(body)["id"]
+            (call,) = grader.wait_for(body["nonce"])
+            record = door.wait(task_id, lambda r: bool(r["notification"]["attempts"]))
+            assert record["publication"]["live"] is False
+            assert record["notification"]["attempts"][0]["at"] < record["deadline_at"]
+            door.wait(task_id, lambda r: r["publication"]["live"])
+        (repo,) = fake.repos.values()
+        assert fake.repositories.history(fake.git(repo)) == [call["commit_sha"]], "nothing was pushed after it"
 
 
 def test_at_the_deadline_what_is_there_is_published_and_notified(tmp_path: Path, grader: Evaluator) -> None:

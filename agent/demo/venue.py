@@ -41,11 +41,16 @@ class Venue:
         addressed = task | {"secret": self.settings.secret.get_secret_value(), "evaluation_url": self.evaluation_url}
         expected = self.inbox.expect(addressed["nonce"])
         _, status_url = await client.send(self.http, f"{self.api_url}/handle_task", addressed)
-        status = await follow(partial(client.look, self.http, status_url), self.console, label)
+        task_id = status_url.rpartition("/")[2]
+        status = await follow(partial(self.look, task_id), self.console, label)
         try:
             return status, await asyncio.wait_for(expected, CALL_BACK_S if status.state == "done" else 0)
         except TimeoutError:
             return status, {}
+
+    async def look(self, task_id: str) -> Status:
+        """The status now. Raises AgentError."""
+        return await client.look(self.http, f"{self.api_url}/tasks/{task_id}")
 
 
 @asynccontextmanager

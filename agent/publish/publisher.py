@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 from agent.errors import Objection, PublishError
 from agent.events import emit
@@ -14,8 +14,12 @@ from agent.workflows import publish_pages
 
 Step = Callable[[str, Callable[[], Awaitable[Any]]], Awaitable[Any]]  # runs an action once, by name, and keeps its JSON
 
-LIVE_POLL_S = (0.1, 0.3, 1.0)  # waits between two looks at the site; the last one repeats
+LIVE_POLL_S = (0.1, 0.3, 0.5)  # waits between two looks at the site; the last one repeats
 PUSHES = 3
+LAST_LOOK_S = 1.0  # what a look may take that begins when there is no time left
+REMEDY_S = 30.0  # a build that begins later is not served by the time of the call back
+
+T = TypeVar("T")
 
 
 class Wish(Record):
@@ -124,7 +128,11 @@ async def publish(
 ) -> Outcome:
     """One commit, known and stored before it is pushed, and served before it is called live. Raises PublishError."""
     by_workflow = publish_pages(files)
-    enable_pages = partial(publisher.enable_pages, site, by_workflow=by_workflow)
+
+    async def enable_pages() -> str | None:
+        asked = publisher.enable_pages(site, by_workflow=by_workflow)
+        return await in_time(asked, site.pages_url, live_until - clock())
+
     add = partial(repositories.commit, message=commit.message, at=commit.at, parent=commit.parent)
     sha: str = await step("commit", partial(asyncio.to_thread, add, site.repo, files))
     pages_url = await step("enable_pages", enable_pages) if by_workflow else None
@@ -164,6 +172,15 @@ async def _push(
     raise PublishError(f"somebody else keeps committing to {site.repo_url}: send the task again later")
 
 
+async def in_time(act: Awaitable[T], otherwise: T, left_s: float) -> T:
+    """Its result, or `otherwise` when it takes longer: the call back does not wait for a slow host."""
+    try:
+        async with asyncio.timeout(max(LAST_LOOK_S, left_s)):
+            return await act
+    except TimeoutError:
+        return otherwise
+
+
 @dataclass(frozen=True)
 class Watch:
     """Waits for a commit to be served and its workflows to end, and helps a host that forgot it: each remedy once."""
@@ -184,11 +201,11 @@ class Watch:
         runs = Runs()
         while True:
             if not runs.objection:
-                runs = await self.publisher.runs(self.site, sha)
-            live = await self.publisher.is_live(self.site, sha)
+                runs = await in_time(self.publisher.runs(self.site, sha), runs, self._left_s())
+            live = await in_time(self.publisher.is_live(self.site, sha), False, self._left_s())
             settled = not runs.pending and (live or (runs.objection and self.site.by_workflow))
             wait_s = LIVE_POLL_S[min(looks, len(LIVE_POLL_S) - 1)]
-            if settled or self.clock() + wait_s >= self.until:
+            if settled or self._left_s() <= wait_s:
                 return sha, live, runs.objection
             if not live:
                 sha = await self._remedied(sha, self.clock() - began_at, tried)
@@ -198,14 +215,17 @@ class Watch:
     async def _remedied(self, sha: str, waited_s: float, tried: set[str]) -> str:
         """The commit to wait for. What is pushed is published: a remedy that is not to be had is done without."""
         try:
-            remedy = await self.publisher.remedy(self.site, sha, waited_s)
-            if remedy in tried:
+            remedy = await in_time(self.publisher.remedy(self.site, sha, waited_s), "wait", self._left_s())
+            if remedy in tried or self._left_s() < REMEDY_S:
                 return sha
             tried.add(remedy)
             return await self._help(sha, remedy)
         except PublishError as error:
             emit("publish.no_remedy", error=str(error))
             return sha
+
+    def _left_s(self) -> float:
+        return self.until - self.clock()
 
     async def _help(self, sha: str, remedy: Remedy) -> str:
         if remedy == "rebuild":
