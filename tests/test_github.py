@@ -314,7 +314,7 @@ def test_a_build_that_fails_is_helped_and_the_sha_reported_is_the_head(
 ) -> None:
     world.github.switches.builds = builds
 
-    made = world.run(lambda p, r: attempt(p, r, seconds=20)).publication
+    made = world.run(lambda p, r: attempt(p, r, live_until=200.0, seconds=4)).publication
     assert made.live
     history = world.github.repositories.history("octo.ferry-1a2b3c")
     assert (len(history), history[0]) == (commits, made.commit_sha)
