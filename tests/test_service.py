@@ -29,7 +29,7 @@ from tests.harness import (
     task,
     traces,
 )
-from tests.provider import Answer, Provider, calls, fault, hang, provider, says
+from tests.provider import Answer, Provider, calls, fault, provider, says
 
 CSV = b"ferry,passengers\r\nAurora,12\r\nBoreas,30\r\n"
 
@@ -315,16 +315,3 @@ def test_a_private_evaluator_is_blocked_unless_allowed(tmp_path: Path, llm: Prov
         record = door.wait(record["id"], lambda r: r["notification"]["state"] != "pending")
         assert record["notification"]["state"] == "blocked"
         assert record["publication"]["commit_sha"]
-
-
-def test_at_the_deadline_what_is_there_is_published_and_notified(tmp_path: Path, grader: Evaluator) -> None:
-    with (
-        provider(lambda _: hang()) as silent,
-        serving(settings(tmp_path, llm_base_url=silent.url, task_deadline_s=9)) as door,
-    ):
-        body = task(grader.url)
-        record = door.finish(door.send_task(body)["id"])
-        assert (record["state"], record["stopped_by"]) == ("done", "deadline")
-        grader.wait_for(body["nonce"])
-        record = door.wait(record["id"], lambda r: r["notification"]["state"] == "delivered")
-        assert record["notification"]["attempts"][0]["at"] < record["deadline_at"]
