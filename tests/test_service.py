@@ -33,7 +33,7 @@ from tests.harness import (
 )
 from tests.loopback_github import TOKEN as GITHUB_TOKEN
 from tests.loopback_github import github
-from tests.provider import Answer, Provider, calls, fault, hang, provider, says
+from tests.provider import Answer, Provider, calls, fault, provider, says
 
 CSV = b"ferry,passengers\r\nAurora,12\r\nBoreas,30\r\n"
 
@@ -416,16 +416,3 @@ def test_a_build_that_never_ends_does_not_keep_the_call_back_and_is_watched_on(
             door.wait(task_id, lambda r: r["publication"]["live"])
         (repo,) = fake.repos.values()
         assert fake.repositories.history(fake.git(repo)) == [call["commit_sha"]], "nothing was pushed after it"
-
-
-def test_at_the_deadline_what_is_there_is_published_and_notified(tmp_path: Path, grader: Evaluator) -> None:
-    with (
-        provider(lambda _: hang()) as silent,
-        serving(settings(tmp_path, llm_base_url=silent.url, task_deadline_s=9)) as door,
-    ):
-        body = task(grader.url)
-        record = door.finish(door.send_task(body)["id"])
-        assert (record["state"], record["stopped_by"]) == ("done", "deadline")
-        grader.wait_for(body["nonce"])
-        record = door.wait(record["id"], lambda r: r["notification"]["state"] == "delivered")
-        assert record["notification"]["attempts"][0]["at"] < record["deadline_at"]
