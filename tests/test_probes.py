@@ -259,6 +259,7 @@ DOUBTED = {
     "document.querySelector('h1' === 'a": "does not run",
     "document.querySelector('<h1>').textContent": "does not run",
     "document.title && never": "",
+    "(() => { while (document); })()": "does not run to an end",
 }
 
 

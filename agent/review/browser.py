@@ -37,6 +37,7 @@ RECYCLE_AFTER = 200  # tabs: a long-lived browser grows
 MAX_REQUESTS = 300  # of one tab
 MAX_NOTES = 40  # errors, console lines and such that a tab keeps
 MAX_NOTE_CHARS = 600
+NO_ANSWER = "no answer within"  # how the fault of a page that hangs begins
 DESKTOP, PHONE = (1280, 800), (390, 844)
 
 
@@ -236,7 +237,7 @@ class Tab:
         try:
             return await asyncio.wait_for(action, timeout_s)
         except TimeoutError:
-            raise PageFault(f"no answer within {timeout_s:g} s: an endless loop or an unkept promise") from None
+            raise PageFault(f"{NO_ANSWER} {timeout_s:g} s: an endless loop or an unkept promise") from None
         except Error as error:
             message = error.message.removeprefix("Page.evaluate: ").split("\nCall log:")[0]
             if not (browser := self._page.context.browser) or not browser.is_connected():

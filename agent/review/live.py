@@ -283,7 +283,11 @@ def _explained(task: Task, static: Review, compiled: Compiled) -> Review:
     findings = []
     for finding in static.findings:
         why = reasons.get(finding.id) if finding.origin != "rule" and finding.verdict == "unknown" else ""
-        findings.append(finding.model_copy(update={"evidence": f"{STATIC}; {why}"}) if why else finding)
+        findings.append(
+            finding.model_copy(update={"evidence": one_line(f"{STATIC}; {why}", MAX_EVIDENCE_CHARS)})
+            if why
+            else finding
+        )
     return static.model_copy(update={"findings": tuple(findings)})
 
 

@@ -7,7 +7,7 @@ from itertools import groupby
 
 from agent.records import Check
 from agent.review import documents
-from agent.review.browser import Answer, Browser, Gone, PageFault, Request, Tab
+from agent.review.browser import NO_ANSWER, Answer, Browser, Gone, PageFault, Request, Tab
 from agent.review.evidence import Undecided, missing, quote
 from agent.review.probes import FileProbe, JsProbe, Probe, Step, judges
 from agent.review.running import OWN_FAULT, Outcome, acts, run_checks, truthy
@@ -29,11 +29,9 @@ def read_file(site: Site, probe: FileProbe) -> Outcome:
         faults = _file_faults(site, probe)
     except Undecided as undecided:
         return Outcome("unknown", str(undecided))
-    return (
-        Outcome("fail", "; ".join(faults))
-        if faults
-        else Outcome("pass", f"{quote(probe.path)} holds what is asked for")
-    )
+    if faults:
+        return Outcome("fail", "; ".join(faults))
+    return Outcome("pass", f"{quote(probe.path)} holds what is asked for")
 
 
 def _file_faults(site: Site, probe: FileProbe) -> list[str]:
@@ -138,7 +136,8 @@ async def _doubt(tab: Tab, probe: JsProbe) -> str:
     try:
         value = await tab.evaluate(probe.expression, timeout_s=1.0)
     except PageFault as fault:
-        return "its probe does not run" if OWN_FAULT.search(str(fault)) else ""
+        broken = OWN_FAULT.search(str(fault)) or str(fault).startswith(NO_ANSWER)
+        return "its probe does not run to an end" if broken else ""
     return "its probe holds of an empty page" if truthy(value) else ""
 
 
