@@ -1,6 +1,6 @@
 """kill -9 again and again: the service is a process of its own, GitHub and the evaluator are here and see everything.
 
-    python -m benchmarks.storm [BATCHES] [SEED] [github|local]
+    python -m benchmarks.storm [BATCHES] [SEED] [both|github|local]
 
 A batch is a fresh service with rounds 1 and 2 of many sites at once. It is killed while it starts, right after a step
 of a given name was stored, a random moment later, or at any moment, tasks being sent to it meanwhile; at last it may
@@ -306,7 +306,8 @@ class Batch:
 def kill(process: asyncio.subprocess.Process) -> None:
     """asyncio's own way asks for the end of the process as well, and takes it from whoever waits for it."""
     if process.returncode is None:
-        os.kill(process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)
 
 
 def environment(settings: Settings) -> dict[str, str]:
@@ -360,7 +361,7 @@ def report(tally: Tally) -> Iterator[str]:
 
 async def main(batches: int, seed: int, only: str) -> int:
     dice = random.Random(seed)  # noqa: S311 - repeatable, not secret
-    kinds = [kind for kind in ("github", "local") if only in ("", kind)]
+    kinds = [kind for kind in ("github", "local") if only in ("both", kind)]
     tallies = {kind: Tally() for kind in kinds}
     for number in range(batches):
         kind = kinds[number % len(kinds)]
@@ -377,6 +378,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("batches", type=int, nargs="?", default=2)
     parser.add_argument("seed", type=int, nargs="?", default=1)
-    parser.add_argument("only", choices=("github", "local"), nargs="?", default="")
+    parser.add_argument("only", choices=("both", "github", "local"), nargs="?", default="both")
     given = parser.parse_args()
     sys.exit(asyncio.run(main(given.batches, given.seed, given.only)))
