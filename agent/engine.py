@@ -9,7 +9,7 @@ prompts lie in the store. No two steps of a workflow run at once, nor two rounds
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
@@ -41,7 +41,7 @@ POLL_S = 0.2
 WATCH_S, LONGEST_WATCH_S, WATCH_LOOKS = 2.0, 300.0, 16  # looks at a site that was not live at the call back: 48 minutes
 MAX_RECOVERIES = 10  # every restart counts, not only those a task caused
 BEAT_S, LEASE_S = 5.0, 30.0  # a process that has not been heard of for so long is dead, and others take its tasks
-GIVEN_UP = ("ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
+DEAD = ("ERROR", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 
 
 class Engine:
@@ -100,7 +100,7 @@ class Engine:
         await self._register(NOTIFICATIONS, 4 * self._worker_tasks)
         for task_id, attempt in await asyncio.to_thread(self._parts.store.unfinished):
             await self._take_up(task_id, attempt)
-        self._watch = asyncio.create_task(self._watch_over_others())
+        self._watch = asyncio.create_task(self._watch_over_all())
 
     async def _register(self, queue: str, running: int, of_one_key: int | None = None) -> None:
         await DBOS.register_queue_async(
@@ -127,20 +127,26 @@ class Engine:
             await DBOS.enqueue_workflow_async(TASKS, self._deliver, task_id, attempt)
 
     async def _take_up(self, task_id: str, attempt: int) -> None:
-        """A task whose workflow has ended without it would wait for ever."""
         await self.submit(task_id, attempt)
+        await self._end(task_id, attempt, (*DEAD, "CANCELLED"))
+
+    async def _end(self, task_id: str, attempt: int, statuses: Collection[str]) -> None:
+        """A task whose workflow has ended without it would wait for ever."""
         workflow = await DBOS.get_workflow_status_async(f"{task_id}.{attempt}")
-        if workflow and workflow.status in GIVEN_UP:
+        if workflow and workflow.status in statuses:
             error = f"the engine gave this task up ({workflow.status}): send it again"
             await asyncio.to_thread(self._parts.store.update, task_id, state="failed", stage="failed", error=error)
 
-    async def _watch_over_others(self) -> None:
-        """Takes over the tasks of a process on the same database that has stopped saying that it lives."""
+    async def _watch_over_all(self) -> None:
+        """Takes over the tasks of a process on the same database that has stopped saying that it lives, and ends those
+        that were interrupted too often."""
         store = self._parts.store
         while True:
             try:
                 for dead in await asyncio.to_thread(store.beat, self._executor_id, lease_s=LEASE_S):
                     await self._take_over(dead)
+                for task_id, attempt in await asyncio.to_thread(store.unfinished, "running"):
+                    await self._end(task_id, attempt, DEAD)
             except Exception as error:  # noqa: BLE001 - a database that is away for a while must not end the watch
                 emit("engine.watch_failed", error=f"{type(error).__name__}: {error}")
             await asyncio.sleep(BEAT_S)

@@ -196,9 +196,9 @@ class Store:
         with self._engine.connect() as db:
             return 1 + db.execute(earlier).scalar_one()
 
-    def unfinished(self) -> list[tuple[str, int]]:
-        """(id, attempt) of every task that must still run."""
-        waiting = sa.select(tasks.c.id, tasks.c.attempt).where(tasks.c.state.in_(("queued", "running")))
+    def unfinished(self, *states: State) -> list[tuple[str, int]]:
+        """(id, attempt) of every task that must still run, or of those in these states."""
+        waiting = sa.select(tasks.c.id, tasks.c.attempt).where(tasks.c.state.in_(states or ("queued", "running")))
         with self._engine.connect() as db:
             return [(row.id, row.attempt) for row in db.execute(waiting.order_by(tasks.c.received_at))]
 
