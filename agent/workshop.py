@@ -29,6 +29,7 @@ CALL_BACK_MARGIN_S = 20.0  # the call back leaves this long before the deadline
 SHORTEST_SHARE = 1 / 6  # of a deadline under two minutes, each margin takes no more than this
 PREVIEW_CHARS = 6_000  # of all attachments together, shared evenly
 SHOWN_FILE_CHARS = 24_000  # a larger file of an earlier round is named, not shown
+MAX_URL_CHARS = 2_000  # of an address, as far as the record tells it
 WORDS = ("silent", "stalled")
 REHEARSED = Task(
     **dict.fromkeys(("id", "email", "task", "nonce", "brief", "repo"), "a"),
@@ -181,7 +182,7 @@ class Workshop:
         hosts = net.hosts_in(" ".join([task.brief, *(check.text for check in task.checks)]))
 
         async def fetch(url: str) -> tuple[Fetched, bytes]:
-            asked = Fetched(url=url, at=time.time())
+            asked = Fetched(url=url[:MAX_URL_CHARS], at=time.time())
             try:
                 found = await net.get(self._http, url, max_bytes=MAX_DATA_BYTES, allowed_hosts=hosts)
             except (net.Blocked, httpx.HTTPError) as error:
