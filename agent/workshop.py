@@ -37,6 +37,7 @@ SHORTEST_SHARE = 1 / 6  # of a deadline under two minutes, each margin takes no 
 PREVIEW_CHARS = 6_000  # of all attachments together: 2,000 tokens of prose, 4,000 of digits
 MAX_PICTURES = 4  # images among the attachments that are shown to a model that sees; the others are described
 SHOWN_FILE_CHARS = 24_000  # a larger file of an earlier round is named, not shown
+MAX_URL_CHARS = 2_000  # of an address, as far as the record tells it
 WORDS = ("silent", "stalled")
 REHEARSED = Task(
     **dict.fromkeys(("id", "email", "task", "nonce", "brief", "repo"), "a"),
@@ -230,7 +231,7 @@ class Workshop:
         hosts = net.hosts_in(" ".join([task.brief, *(check.text for check in task.checks)]))
 
         async def fetch(url: str) -> tuple[Fetched, bytes]:
-            asked = Fetched(url=url, at=time.time())
+            asked = Fetched(url=url[:MAX_URL_CHARS], at=time.time())
             try:
                 found = await net.get(self._http, url, max_bytes=MAX_DATA_BYTES, allowed_hosts=hosts)
             except (net.Blocked, httpx.HTTPError) as error:
