@@ -155,7 +155,8 @@ def test_probes_and_judge_send_the_model_back_until_their_checks_hold_and_the_ne
     assert spent(first) == {"build": 3, "compile": 1, "judge": 2}
     assert first["usage"]["model_calls"] == 6
     assert first["usage"]["prompt_tokens"] == 600
-    assert of(first, "rule:accessibility")[0] == "pass"
+    looked_at = door.wait(task_id, lambda record: bool(record["screenshots"]))  # after the call back
+    assert of(looked_at, "rule:accessibility")[0] == "pass"
 
     assert mind.asked == ["build", "judge"], "what was compiled once is not compiled again"
     assert of(second, "r1.1")[0] == "pass"

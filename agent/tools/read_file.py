@@ -1,4 +1,4 @@
-"""Show lines of a site file exactly, from line `start`."""
+"""Show lines of a site file exactly, from `start` on."""
 
 import asyncio
 
