@@ -36,6 +36,7 @@ from agent.publish.publisher import Site
 from agent.records import FINAL_STATES, Json
 from agent.review.probes import Compiled
 from agent.store import NotificationState, Store
+from agent.workflows import publish_pages
 
 PROTOCOL = "2"  # of the workflows: raise it when steps are added, removed or moved, so that old tasks are not misread
 TASKS, NOTIFICATIONS = "tasks", "notifications"
@@ -258,12 +259,19 @@ class Engine:
         seen = view.publication
         if seen is None or seen.live:
             return True
-        site = Site(repo=view.task.repo, repo_url=seen.repo_url, pages_url=seen.pages_url)
+        files = await asyncio.to_thread(self._parts.repositories.files, view.task.repo, seen.commit_sha)
+        site = Site(
+            repo=view.task.repo,
+            repo_url=seen.repo_url,
+            pages_url=seen.pages_url,
+            published=True,
+            by_workflow=publish_pages(files),
+        )
         live: bool = await self._parts.publisher.is_live(site, seen.commit_sha)
         if live:
             await asyncio.to_thread(store.update, task_id, publication=seen.model_copy(update={"live": True}))
             emit("task.live", commit_sha=seen.commit_sha)
-        elif look == 1:
+        elif look == 1 and not site.by_workflow:
             with suppress(PublishError):  # it was a help, not a promise
                 await self._parts.publisher.rebuild(site)
         return live

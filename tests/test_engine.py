@@ -97,7 +97,7 @@ async def ended(store: Store, task_id: str) -> TaskView:
 def test_a_fault_of_ours_is_named_and_an_honest_page_is_published_all_the_same(tmp_path: Path) -> None:
     async def act() -> TaskView:
         async with launched(tmp_path, Broken()) as (engine, store):
-            return await ended(store, await send(engine, store, deadline_s=60))
+            return await ended(store, await send(engine, store, deadline_s=9))
 
     view = asyncio.run(act())
     assert (view.state, view.stopped_by, view.error) == ("done", "fault", "internal error: ZeroDivisionError")
