@@ -22,13 +22,9 @@ The house, a floor a line; a module imports only from floors below its own:
     tools                          one file a tool, and the toolbox that lists and calls them
     llm                            model (protocol) · gateway (litellm) · text_protocol · interview · choice · replay
     intake · prompts · store       request to task · the Jinja templates · the only SQL
-    net · previews · workflows     the guarded HTTP client · what a person would see of a file · GitHub's workflow files
-    attachments · checks · conversions · looks  `data:` URIs · checks in one form · other formats · what a file shows
-    archives · images · outlines · pdfs · tables · trees  files of others, opened within bounds
-    texts                          bytes as text
+    files · net · sandbox · workflows  files of others · the guarded HTTP client · Python without harm · GitHub's workflows
+    attachments · checks           `data:` URIs to bytes · the evaluators' checks in one form
     settings · workspace           the environment · immutable files
-    sandbox                        Python scripts where they can do no harm
-    jail · seccomp                 the walls, a process of its own · the system calls refused
     errors · events · records      who can act · what happened · what flows
 
 To understand the product read `records`, then `loop`, then `delivery`, then `engine`.

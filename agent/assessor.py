@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from agent.buyer import Buyer, Order
 from agent.errors import AgentError, LimitReached, ModelError
-from agent.previews import fence
+from agent.files.previews import fence
 from agent.prompts import Prompts
 from agent.records import NOTHING, Check, Json, Task, Usage
 from agent.review import judge, probes

@@ -20,7 +20,7 @@ from agent.publish.git import Repositories
 from agent.publish.github import GitHubPublisher
 from agent.records import Profile
 from agent.review.browser import Browser
-from agent.sandbox import NoSandbox, Sandbox
+from agent.sandbox.sandbox import NoSandbox, Sandbox
 from agent.service import open_publisher
 from agent.settings import MIN_SECRET_CHARS, Settings
 from agent.show import mark, plain, span

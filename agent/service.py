@@ -32,7 +32,7 @@ from agent.records import Record, Task
 from agent.review.browser import Browser
 from agent.review.live import LiveReview
 from agent.review.sources import FETCH_S, Fetcher
-from agent.sandbox import Sandbox
+from agent.sandbox.sandbox import Sandbox
 from agent.settings import Settings
 from agent.store import Store
 from agent.workshop import Workshop

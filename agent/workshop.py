@@ -12,10 +12,10 @@ import httpx
 
 from agent import assessor, net
 from agent.errors import ToolError
-from agent.images import picture_uri
+from agent.files.images import picture_uri
+from agent.files.previews import fence, label, previews
 from agent.llm.sight import shown
 from agent.loop import Progress
-from agent.previews import fence, label, previews
 from agent.prompts import TEMPLATES, Prompts
 from agent.publish.git import Repositories
 from agent.publish.publisher import Site
@@ -25,7 +25,7 @@ from agent.review.probes import Compiled, Probe, needed
 from agent.review.report import report
 from agent.review.repository import may_change, workflows_allowed
 from agent.review.syntax import broken
-from agent.sandbox import NoSandbox, Run, Sandbox, Script
+from agent.sandbox.sandbox import NoSandbox, Run, Sandbox, Script
 from agent.skeleton import finished, foundation
 from agent.store import Store
 from agent.tools import toolbox

@@ -18,8 +18,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from agent.conversions import Wish, convert
-from agent.previews import preview
+from agent.files.conversions import Wish, convert
+from agent.files.previews import preview
 
 HEADER = ["id", "day", "region", "amount", "note"]
 FIRST_PROMPT_CHARS = 6_000

@@ -16,11 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from agent.archives import csv_from_xlsx
-from agent.conversions import CONVERSIONS, KINDS, MAX_SHEETS, Wish, convert
 from agent.errors import ToolError
-from agent.pdfs import pdf_pages
-from agent.previews import preview
+from agent.files.archives import csv_from_xlsx
+from agent.files.conversions import CONVERSIONS, KINDS, MAX_SHEETS, Wish, convert
+from agent.files.pdfs import pdf_pages
+from agent.files.previews import preview
 from tests.files import pdf, picture, repacked, sheet_of, xlsx, zipped
 
 SAMPLES = {

@@ -17,7 +17,7 @@ from agent.records import ToolCall
 from agent.review.browser import Browser
 from agent.review.live import LiveReview
 from agent.review.sources import Recorded
-from agent.sandbox import Sandbox
+from agent.sandbox.sandbox import Sandbox
 from agent.store import Store
 from agent.workshop import Workshop
 from agent.workspace import Workspace, sha256

@@ -4,7 +4,7 @@ from itertools import product
 
 import pytest
 
-from agent.outlines import MAX_ENTRIES, language, outline
+from agent.files.outlines import MAX_ENTRIES, language, outline
 
 
 @pytest.mark.parametrize(

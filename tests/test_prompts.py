@@ -8,8 +8,8 @@ import pytest
 import tiktoken
 
 from agent.errors import ConfigError
+from agent.files.previews import previews
 from agent.intake import parse
-from agent.previews import previews
 from agent.prompts import Prompts
 from agent.records import Check
 from agent.tools import toolbox

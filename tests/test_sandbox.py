@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from agent import seccomp
-from agent.sandbox import LIMITS, PROJECT, PYTHON, Limits, NoSandbox, Run, Sandbox, Script
+from agent.sandbox import seccomp
+from agent.sandbox.sandbox import LIMITS, PROJECT, PYTHON, Limits, NoSandbox, Run, Sandbox, Script
 from tests.harness import Json
 
 # What an attempt prints. The same scripts run outside the jail show that they would succeed there.
@@ -524,7 +524,7 @@ def test_nothing_goes_on_after_a_run_is_cancelled(filtered: Sandbox) -> None:
 
 SERVICE = """
 import asyncio, sys
-from agent.sandbox import Sandbox, Script
+from agent.sandbox.sandbox import Sandbox, Script
 async def main():
     sandbox = Sandbox()
     print(await sandbox.start(), flush=True)

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from agent.errors import Permanent
-from agent.images import SEEN_SIDE, picture_uri
+from agent.files.images import SEEN_SIDE, picture_uri
 from agent.llm.history import chars, outgoing
 from agent.llm.interview import LEFT, PICTURE, RIGHT
 from agent.llm.providers import ModelChoice

@@ -15,7 +15,7 @@ import pytest
 
 from agent.errors import ToolError
 from agent.records import Fetched, Finding, Review, Task, ToolCall
-from agent.sandbox import Run, Script
+from agent.sandbox.sandbox import Run, Script
 from agent.tools import toolbox
 from agent.tools.toolbox import MAX_RESULT_CHARS, Batch, Desk
 from agent.workspace import MAX_DATA_BYTES, MAX_FILE_BYTES, Workspace, sha256

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from agent.archives import sheet_rows, workbook
 from agent.errors import ToolError
+from agent.files.archives import sheet_rows, workbook
+from agent.files.tables import PATH_KEY_CHARS, csv_rows, list_rows, lists_in
 from agent.review.evidence import Undecided, listing, quote
 from agent.review.site import JSON_ENDINGS, parse_json
-from agent.tables import PATH_KEY_CHARS, csv_rows, list_rows, lists_in
 
 TABLE_ENDINGS = (".csv", ".tsv")
 BOOK_ENDINGS = (".xlsx", ".xlsm")

@@ -9,8 +9,8 @@ from typing import Annotated
 
 from pydantic import ConfigDict, StringConstraints, ValidationError
 
+from agent.files.previews import fence
 from agent.llm.reading import json_object
-from agent.previews import fence
 from agent.records import NOTHING, Check, Finding, Record, Review, Usage, Verdict
 from agent.review.evidence import one_line, quote
 from agent.review.probes import Compiled, JudgeProbe

@@ -1,15 +1,15 @@
 """Save an attachment (`part`: sheet, zip member, JSON path) as csv, json, txt or image, exactly, by code: never retype
 data. `{sheet}` in path: one file a sheet.
 
-Which format becomes which, and the rules for dates, numbers and empty cells, stand in `agent.conversions`.
+Which format becomes which, and the rules for dates, numbers and empty cells, stand in `agent.files.conversions`.
 """
 
 import asyncio
 
 from pydantic import Field
 
-from agent.conversions import Wish, convert
-from agent.previews import preview
+from agent.files.conversions import Wish, convert
+from agent.files.previews import preview
 from agent.records import Record
 from agent.tools.toolbox import Desk, Outcome, attachment
 from agent.workspace import MAX_DATA_BYTES

@@ -8,7 +8,7 @@ from itertools import islice
 from pydantic import Field
 
 from agent.errors import ToolError
-from agent.previews import excerpt, fence
+from agent.files.previews import excerpt, fence
 from agent.records import Record
 from agent.tools.toolbox import SHOWN_CHARS, Desk, Outcome, existing
 

@@ -6,12 +6,12 @@ import io
 from urllib.parse import urlsplit
 
 from agent.errors import ToolError
-from agent.looks import Window
-from agent.previews import preview
+from agent.files.looks import Window
+from agent.files.previews import preview
+from agent.files.tables import list_rows, lists_in
+from agent.files.trees import json_tree
 from agent.records import Fetched, Record
-from agent.tables import list_rows, lists_in
 from agent.tools.toolbox import SHOWN_CHARS, Desk, Outcome
-from agent.trees import json_tree
 from agent.workspace import MAX_DATA_BYTES
 
 MAX_FETCHES = 24  # a task, refused and failed ones too

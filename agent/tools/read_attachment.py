@@ -4,8 +4,8 @@ import asyncio
 
 from pydantic import Field
 
-from agent.looks import Window
-from agent.previews import preview
+from agent.files.looks import Window
+from agent.files.previews import preview
 from agent.records import Record
 from agent.tools.toolbox import SHOWN_CHARS, Desk, Outcome, attachment
 

@@ -3,7 +3,7 @@
 from pydantic import ConfigDict
 
 from agent.errors import ToolError
-from agent.previews import fence
+from agent.files.previews import fence
 from agent.records import Record
 from agent.tools.toolbox import SHOWN_CHARS, Desk, Outcome
 

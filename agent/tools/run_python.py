@@ -11,9 +11,9 @@ from fnmatch import fnmatchcase
 from pydantic import ConfigDict
 
 from agent.errors import ToolError
-from agent.previews import fence, label
+from agent.files.previews import fence, label
 from agent.records import Record
-from agent.sandbox import LIMITS, Run, Script
+from agent.sandbox.sandbox import LIMITS, Run, Script
 from agent.tools.toolbox import Desk, Outcome, existing
 from agent.workspace import MAX_DATA_BYTES, Workspace
 

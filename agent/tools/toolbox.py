@@ -16,9 +16,9 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from agent.errors import ToolError
-from agent.previews import label, plain
+from agent.files.previews import label, plain
 from agent.records import Fetched, Json, Review, Task, ToolCall, ToolResult
-from agent.sandbox import Run, Script
+from agent.sandbox.sandbox import Run, Script
 from agent.workspace import Workspace
 
 SHOWN_CHARS = 8_000  # what a tool shows of a file

@@ -27,7 +27,8 @@ from dataclasses import dataclass, replace
 from itertools import chain, count, zip_longest
 from typing import Any, Literal
 
-from agent.archives import (
+from agent.errors import ToolError
+from agent.files.archives import (
     MAX_CELLS,
     ZIP_MAGIC,
     cell_text,
@@ -40,12 +41,11 @@ from agent.archives import (
     sheet_titles,
     workbook,
 )
-from agent.errors import ToolError
-from agent.images import converted_image
-from agent.pdfs import MAX_TEXT_CHARS, pdf_pages
-from agent.tables import NUMBER, csv_rows
-from agent.texts import decoded
-from agent.trees import JSON_NUMBER, follow, json_text, json_tree, yaml_tree
+from agent.files.images import converted_image
+from agent.files.pdfs import MAX_TEXT_CHARS, pdf_pages
+from agent.files.tables import NUMBER, csv_rows
+from agent.files.texts import decoded
+from agent.files.trees import JSON_NUMBER, follow, json_text, json_tree, yaml_tree
 
 EVERY_SHEET = "{sheet}"
 MAX_SHEETS = 20

@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping
 
 from agent.errors import ToolError
-from agent.looks import FIRST_LOOK, Look, Window, look, text_look
-from agent.texts import clip
+from agent.files.looks import FIRST_LOOK, Look, Window, look, text_look
+from agent.files.texts import clip
 
 LABEL_CHARS = 80
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
-from agent.archives import (
+from agent.errors import ToolError
+from agent.files.archives import (
     MAX_CELLS,
     ZIP_MAGIC,
     SheetMarkup,
@@ -23,13 +24,12 @@ from agent.archives import (
     sheet_rows,
     workbook,
 )
-from agent.errors import ToolError
-from agent.images import image_facts, svg_facts
-from agent.outlines import language, outline
-from agent.pdfs import PDF_MAGIC, pdf_pages
-from agent.tables import Table, csv_rows, survey
-from agent.texts import clip, decoded, line_ends
-from agent.trees import follow, json_text, json_tree, shape, yaml_tree
+from agent.files.images import image_facts, svg_facts
+from agent.files.outlines import language, outline
+from agent.files.pdfs import PDF_MAGIC, pdf_pages
+from agent.files.tables import Table, csv_rows, survey
+from agent.files.texts import clip, decoded, line_ends
+from agent.files.trees import follow, json_text, json_tree, shape, yaml_tree
 
 RAW_TREE_CHARS = 2_000  # of JSON or YAML shown as it stands
 SHEET_CELLS, CSV_CELLS = 300_000, 3_000_000  # walked for a first look, some 3 s each; beyond it says "more than"

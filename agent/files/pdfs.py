@@ -38,8 +38,8 @@ def pdf_pages(data: bytes, *, start: int = 1, max_chars: int = MAX_TEXT_CHARS, c
         raise ToolError(f"the PDF has {len(data):,} bytes; the limit is {MAX_PDF_BYTES:,}")
     try:
         child = subprocess.run(  # noqa: S603 - this very module
-            [sys.executable, "-m", "agent.pdfs", str(start), str(max_chars), str(cpu_s)],
-            input=data, cwd=Path(__file__).parents[1], env={}, capture_output=True, timeout=WALL_S, check=True,
+            [sys.executable, "-m", "agent.files.pdfs", str(start), str(max_chars), str(cpu_s)],
+            input=data, cwd=Path(__file__).parents[2], env={}, capture_output=True, timeout=WALL_S, check=True,
         )  # fmt: skip
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
         raise ToolError(f"the PDF takes more than {cpu_s} s or {MEMORY_BYTES // 10**6} MB to be read") from error

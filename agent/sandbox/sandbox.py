@@ -23,11 +23,11 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from agent import seccomp
 from agent.errors import AgentError
+from agent.sandbox import seccomp
 
 JAIL = Path(__file__).with_name("jail.py")
-PROJECT = JAIL.parents[1]
+PROJECT = JAIL.parents[2]
 PYTHON = Path(getattr(sys, "_base_executable", "") or sys.executable).resolve()  # of a virtual environment its base
 EXTRA = ("pandas", "openpyxl")  # each with what it needs; the first is pyproject's extra `data`
 PACKAGES = "/packages"  # where the jail shows them
