@@ -22,7 +22,7 @@ The house, a floor a line; a module imports only from floors below its own:
     tools                          one file a tool, and the toolbox that lists and calls them
     llm                            model (protocol) · gateway (litellm) · text_protocol · interview · choice · replay
     intake · prompts · store       request to task · the Jinja templates · the only SQL
-    files · net · sandbox · workflows  files of others · the guarded HTTP client · Python without harm · GitHub's workflows
+    files · net · sandbox · workflows  files of others · guarded HTTP · Python without harm · GitHub's workflow files
     attachments · checks           `data:` URIs to bytes · the evaluators' checks in one form
     settings · workspace           the environment · immutable files
     errors · events · records      who can act · what happened · what flows

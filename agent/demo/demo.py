@@ -88,9 +88,7 @@ async def play_round(place: Venue, round_: Round, earlier: Sequence[Result]) -> 
     status, call = await place.deliver(task, f"round {round_.number}")
     seconds = time.monotonic() - began
     rows = compare(round_, task, status, call, await looked_at(call), earlier)
-    status = await place.look(status.id)  # pictures are taken when the call back has left
-    pictures = tuple(f"{place.api_url}{path}" for path in status.screenshots)
-    return Result(round_.number, call, rows, status.usage.model_calls, seconds, pictures)
+    return Result(round_.number, call, rows, status.usage.model_calls, seconds, await place.pictures(status))
 
 
 async def looked_at(call: Json) -> Site | str:

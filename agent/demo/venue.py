@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from agent.web.servers import listen, served
 
 HOST = "127.0.0.1"
 CALL_BACK_S = 30.0  # how long after the end of the work a call back may still come
+PICTURES_S = 8.0
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,14 @@ class Venue:
     async def look(self, task_id: str) -> Status:
         """The status now. Raises AgentError."""
         return await client.look(self.http, f"{self.api_url}/tasks/{task_id}")
+
+    async def pictures(self, status: Status) -> tuple[str, ...]:
+        """Their addresses, when they were taken: that begins when the call back has left."""
+        until = time.monotonic() + (0 if status.browser.startswith("nothing") else PICTURES_S)
+        while not status.screenshots and time.monotonic() < until:
+            await asyncio.sleep(0.2)
+            status = await self.look(status.id)
+        return tuple(f"{self.api_url}{path}" for path in status.screenshots)
 
 
 @asynccontextmanager
