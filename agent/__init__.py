@@ -23,6 +23,7 @@ The house, a floor a line; a module imports only from floors below its own:
     net · previews                 the guarded HTTP client · what a person would want to see of a file
     attachments · checks           `data:` URIs to bytes · the evaluators' checks in one form
     archives · images · tables     files of others, opened within bounds
+    telemetry                      traces, and the names in them
     settings · workspace           the environment · immutable files
     errors · events · records      who can act · what happened · what flows
 

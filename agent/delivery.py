@@ -13,7 +13,7 @@ from functools import partial
 
 import httpx
 
-from agent import loop, notify
+from agent import loop, notify, telemetry
 from agent.events import emit
 from agent.hands import DurableHands
 from agent.llm.model import Model
@@ -54,10 +54,12 @@ class Delivery:
         parts, workshop = self._parts, self._parts.workshop
         await self._step("begin", partial(self._begin, task_id))
         task = await asyncio.to_thread(parts.store.task, task_id)
+        telemetry.note({"task.round": task.round})
         site = Site.model_validate(await self._step("reserve", partial(self._reserve, task)))
         job = Job.model_validate(await self._step("prepare", partial(self._prepare, task, site)))
         progress = await self._build(task, job, attempt)
         files, build = await self._finish(task, job, site, progress)
+        telemetry.note({"task.stopped_by": build.stopped_by, "task.turns": build.turns})
         publication = await publish(
             site,
             files,

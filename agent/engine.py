@@ -27,7 +27,7 @@ from dbos import (
 )
 from dbos import error as dbos_error
 
-from agent import errors, notify
+from agent import errors, notify, telemetry
 from agent.delivery import Delivery, Parts
 from agent.errors import AgentError
 from agent.events import emit
@@ -144,7 +144,8 @@ class Engine:
         """From the queue to a publication. Ends in the state done or failed, never in between."""
         structlog.contextvars.bind_contextvars(task_id=task_id)
         try:
-            publication, done_at = await Delivery(self._parts, step).deliver(task_id, attempt)
+            with telemetry.task_run(task_id, attempt):
+                publication, done_at = await Delivery(self._parts, step).deliver(task_id, attempt)
             await self._enqueue_notification(task_id, f"{task_id}.{attempt}", 1, done_at)
             if not publication.live:
                 await self._enqueue_watch(task_id, attempt, 1)

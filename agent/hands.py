@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from agent import telemetry
 from agent.errors import LimitReached, Permanent, Transient
 from agent.events import emit
 from agent.llm.choice import NO_MODEL
@@ -52,7 +53,9 @@ class DurableHands:
             raise Permanent(NO_MODEL)
         try:
             schemas = self.workshop.schemas
-            reply = await model.complete(messages, schemas, timeout_s=left_s, escalation=escalation)
+            with telemetry.model_call(model.name):
+                reply = await model.complete(messages, schemas, timeout_s=left_s, escalation=escalation)
+                telemetry.answered(reply)
         except Transient as fault:
             if self.clock() >= self.workshop.build_by(self.task) - 1:
                 raise LimitReached("deadline", str(fault)) from None

@@ -15,7 +15,7 @@ import httpx
 from filelock import FileLock, Timeout
 from starlette.types import ASGIApp
 
-from agent import events, intake, net
+from agent import events, intake, net, telemetry
 from agent.delivery import Parts
 from agent.engine import Engine
 from agent.errors import BadRequest, ConfigError
@@ -118,7 +118,7 @@ class Service:
 async def running(settings: Settings) -> AsyncIterator[Service]:
     """A launched service; unfinished tasks of an earlier process go on at once. Raises ConfigError."""
     events.configure(settings.secret_values)
-    with locked(settings.data_dir):
+    with locked(settings.data_dir), telemetry.exporting(settings.traces):
         store = await asyncio.to_thread(Store, settings.database)
         repositories = Repositories(settings.data_dir / "repositories")
         browser = Browser(settings.browser)
