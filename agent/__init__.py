@@ -24,6 +24,7 @@ The house, a floor a line; a module imports only from floors below its own:
     intake · prompts · store       request to task · the Jinja templates · the only SQL
     files · net · sandbox · workflows  files of others · guarded HTTP · Python without harm · GitHub's workflow files
     attachments · checks           `data:` URIs to bytes · the evaluators' checks in one form
+    telemetry                      traces, and the names in them
     settings · workspace           the environment · immutable files
     errors · events · records      who can act · what happened · what flows
 

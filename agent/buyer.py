@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from agent import telemetry
 from agent.errors import LimitReached, Permanent, Transient
 from agent.events import emit
 from agent.llm.choice import NO_MODEL
@@ -61,13 +62,16 @@ class Buyer:
         if self.model is None:
             raise Permanent(NO_MODEL)
         try:
-            return await self.model.complete(
-                order.messages,
-                order.tools,
-                timeout_s=left_s,
-                escalation=order.escalation,
-                profiles=order.profiles,
-            )
+            with telemetry.model_call(self.model.name):
+                reply = await self.model.complete(
+                    order.messages,
+                    order.tools,
+                    timeout_s=left_s,
+                    escalation=order.escalation,
+                    profiles=order.profiles,
+                )
+                telemetry.answered(reply)
+                return reply
         except Transient as fault:
             if self.clock() >= order.until - 1:
                 raise LimitReached("deadline", str(fault), fault.spent) from None

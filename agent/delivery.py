@@ -14,7 +14,7 @@ from functools import partial
 
 import httpx
 
-from agent import loop, notify
+from agent import loop, notify, telemetry
 from agent.assessor import Assessor
 from agent.buyer import Buyer
 from agent.errors import AgentError, PublishError
@@ -70,11 +70,13 @@ class Delivery:
         parts = self._parts
         await self._step("begin", partial(self._begin, task_id))
         task = await asyncio.to_thread(parts.store.task, task_id)
+        telemetry.note({"task.round": task.round})
         site = Site.model_validate(await self._step("reserve", partial(self._reserve, task)))
         job = Job.model_validate(await self._step("prepare", partial(self._prepare, task, site)))
         hands = await self._hands(task, job, attempt)
         progress = await self._build(hands)
         build, outcome, publication = await self._published(hands, site, progress)
+        telemetry.note({"task.stopped_by": build.stopped_by, "task.turns": build.turns})
         done_at = await self._step("record", partial(self._record, task, build, publication, outcome.objection))
         return publication, done_at
 

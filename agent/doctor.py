@@ -12,7 +12,7 @@ import httpx
 from rich.table import Table
 from rich.text import Text
 
-from agent import net
+from agent import net, telemetry
 from agent.errors import AgentError, ConfigError
 from agent.llm.choice import NO_MODEL, ModelChoice, choose_models, open_model
 from agent.prompts import Prompts
@@ -251,6 +251,14 @@ async def prompts(settings: Settings) -> str:
     return str(folder)
 
 
+async def traces(settings: Settings) -> str:
+    if settings.traces == "none":
+        return "off: OTEL_EXPORTER_OTLP_ENDPOINT names no collector"
+    if not telemetry.is_installed():
+        raise ConfigError(telemetry.MISSING)
+    return f"sent by {settings.traces}"
+
+
 async def limits(settings: Settings) -> str:
     usd = f"${settings.task_max_usd:g}" if settings.task_max_usd else "any price"
     spent = f"{settings.task_max_turns} turns, {settings.task_max_tokens:,} tokens, {usd}"
@@ -277,5 +285,6 @@ LOOKS: dict[str, Look] = {
     "call backs": callbacks,
     "CONTACT": contact,
     "prompts": prompts,
+    "traces": traces,
     "limits": limits,
 }

@@ -28,7 +28,7 @@ from dbos import (
 )
 from dbos import error as dbos_error
 
-from agent import errors, notify
+from agent import errors, notify, telemetry
 from agent.delivery import Delivery, Parts
 from agent.errors import AgentError, PublishError
 from agent.events import emit
@@ -183,7 +183,8 @@ class Engine:
         """From the queue to a publication. Ends in the state done or failed, never in between."""
         structlog.contextvars.bind_contextvars(task_id=task_id)
         try:
-            publication, done_at = await Delivery(self._parts, step, self._beside).deliver(task_id, attempt)
+            with telemetry.task_run(task_id, attempt):
+                publication, done_at = await Delivery(self._parts, step, self._beside).deliver(task_id, attempt)
             await self._begin(
                 f"notify.{task_id}.{attempt}.1", self._notify, task_id, f"{task_id}.{attempt}", 1, done_at
             )

@@ -15,7 +15,7 @@ import httpx
 from filelock import FileLock, Timeout
 from starlette.types import ASGIApp
 
-from agent import events, intake, net
+from agent import events, intake, net, telemetry
 from agent.assessor import Assessor
 from agent.delivery import Parts
 from agent.engine import Engine
@@ -123,7 +123,7 @@ async def running(settings: Settings, *, web: Callable[..., httpx.AsyncClient] =
     `web` makes the client for what briefs name: tests bring an internet of their own.
     """
     events.configure(settings.secret_values)
-    with locked(settings.data_dir):
+    with locked(settings.data_dir), telemetry.exporting(settings.traces):
         store = await asyncio.to_thread(Store, settings.database)
         repositories = Repositories(settings.data_dir / "repositories")
         browser = Browser(settings.browser)

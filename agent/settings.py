@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from agent.errors import ConfigError
 
 SECRET_NAME_ENDINGS = ("_KEY", "_TOKEN", "_SECRET", "_PASSWORD")
+Exporter = Literal["otlp", "console", "none"]
 MIN_SECRET_CHARS = 6  # shorter values would be found by chance
 
 
@@ -57,6 +58,9 @@ class Settings(BaseSettings):
     task_max_usd: float | None = Field(None, gt=0)
     worker_tasks: int = Field(4, ge=1)
 
+    otel_exporter_otlp_endpoint: str | None = None  # OpenTelemetry reads this and its other variables itself
+    otel_traces_exporter: Exporter | None = None
+
     browser: str = "auto"
     allow_private_callbacks: bool = False
     prompts_dir: Path = Path(__file__).parent.parent / "prompts"
@@ -94,6 +98,11 @@ class Settings(BaseSettings):
         if scheme == "sqlite":
             return f"sqlite://{rest}"
         raise ConfigError(f"DATABASE_URL begins with {scheme!r}; use sqlite:///… or postgresql://…")
+
+    @property
+    def traces(self) -> Exporter:
+        """Where traces go."""
+        return self.otel_traces_exporter or ("otlp" if self.otel_exporter_otlp_endpoint else "none")
 
     @property
     def secret_values(self) -> tuple[str, ...]:

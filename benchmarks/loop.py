@@ -68,6 +68,7 @@ class Hands:
 
 
 async def task(conv: str, turns: int) -> str:
-    prompt = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": user(conv, turns, proto=PROTO)}]
-    progress = await loop.build(workspace.Workspace(), prompt, Hands(turns - 1), LIMITS)
+    # The script's last turn closes a conversation that this loop ends by itself: one more makes as many model calls.
+    prompt = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": user(conv, turns + 1, proto=PROTO)}]
+    progress = await loop.build(workspace.Workspace(), prompt, Hands(turns), LIMITS)
     return str(progress.stopped_by)

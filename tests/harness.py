@@ -1,14 +1,18 @@
-"""The whole service behind its public door, and the evaluator that calls it: real HTTP on loopback, nothing patched."""
+"""The whole service behind its public door, and the evaluator that calls it: real HTTP on loopback, nothing patched.
+
+`assembled` is the service without door and engine, `Journal` an engine that is killed where a test wants it.
+"""
 
 import base64
 import json
 import os
+import secrets
 import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,8 +23,18 @@ from typing import Any
 import httpx
 import uvicorn
 
+from agent import net, service
+from agent.delivery import Delivery, Parts
+from agent.errors import AgentError
+from agent.intake import parse
+from agent.publish.git import Repositories
+from agent.records import Task
+from agent.review.browser import Browser
+from agent.review.live import LiveReview
+from agent.review.sources import Recorded
 from agent.service import running
 from agent.settings import Settings
+from agent.store import Store
 from agent.web.app import create_app
 
 Json = dict[str, Any]
@@ -228,8 +242,70 @@ def settings(data_dir: Path, **changes: Any) -> Settings:
         "publisher": "local",
         "browser": "off",
         "database_url": None,
+        "otel_exporter_otlp_endpoint": None,
+        "otel_traces_exporter": None,
     }
     return Settings(**{**values, **changes})
+
+
+@asynccontextmanager
+async def assembled(configured: Settings) -> AsyncIterator[Parts]:
+    """Every part of the service; nothing is started, and pages are only read."""
+    store, repositories = Store(configured.database), Repositories(configured.data_dir / "repositories")
+    async with net.client(allow_private=True) as http:
+        clients, unseen = service.Clients(http, http, http), LiveReview(Browser("off"), Recorded({}))
+        yield service.assemble(configured, store, repositories, clients, unseen)
+    store.close()
+
+
+def accept(parts: Parts, body: Json, deadline_s: float = 600) -> Task:
+    """Takes a task as the door does, and queues it nowhere."""
+    now = time.time()
+    task, attachments = parse(
+        body,
+        task_id=secrets.token_hex(16),
+        received_at=now,
+        deadline_s=deadline_s,
+        earlier=parts.store.earlier_round,
+    )
+    parts.store.add_task(task, attachments)
+    return task
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+class Journal:
+    """The steps of one run of a task, as an engine keeps them; `run` dies before the step where it is told to."""
+
+    def __init__(self) -> None:
+        self._kept: list[tuple[str, Any]] = []
+
+    async def run(self, parts: Parts, task: Task, *, until: str, times: int = 1) -> None:
+        """From the beginning: what is kept is not done again. It ends before step `until` is begun the nth time."""
+        passed, seen = count(), count(1)
+
+        async def step(name: str, act: Callable[[], Awaitable[Any]]) -> Any:
+            if name == until and next(seen) == times:
+                raise Killed
+            at = next(passed)
+            if at == len(self._kept):
+                try:
+                    self._kept.append((name, await act()))
+                except AgentError as error:
+                    self._kept.append((name, error))
+            kept, outcome = self._kept[at]
+            assert kept == name, "a replay takes other steps than the run before it"
+            if isinstance(outcome, AgentError):
+                raise outcome
+            return outcome
+
+        async def beside(_task_id: str, _attempt: int) -> Callable[[], Awaitable[Json]]:
+            raise AssertionError("rules decide every check of these tasks: there is nothing to compile")
+
+        with suppress(Killed):
+            await Delivery(parts, step, beside).deliver(task.id, 1)
 
 
 def traces(folder: Path, *texts: str) -> list[str]:

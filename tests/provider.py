@@ -5,6 +5,9 @@ with provider([call("write_file", path="index.html", content="…"), says("done"
 
 Each request takes the next answer of the script; past its end every request is refused with 400.
 A function of the request's body may stand for the script: `provider(lambda body: says(…))`.
+
+Providers charge less for the beginning of a request that they have seen, so every request of a conversation must begin
+with the one before it. Each provider holds its test to that; one where the beginning moves says `moves=1`.
 """
 
 import json
@@ -14,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import zip_longest
 from typing import Any, Literal
 
 Json = dict[str, Any]
@@ -32,8 +36,9 @@ class Answer:
 @dataclass(frozen=True)
 class Request:
     path: str
-    headers: Mapping[str, str]
+    headers: Mapping[str, str]  # in lower case
     body: Json
+    port: int  # of the caller: the same port is the same connection
 
 
 Script = Sequence[Answer] | Callable[[Json], Answer]
@@ -42,22 +47,52 @@ Script = Sequence[Answer] | Callable[[Json], Answer]
 class Provider:
     def __init__(self, script: Script) -> None:
         self.url = ""
+        self.moved: list[str] = []  # where a request left the one before it
         self.requests: list[Request] = []
         self.closing = threading.Event()
         self._script = script
         self._lock = threading.Lock()
+        self._prompts: dict[str, list[str]] = {}  # how a conversation began → its newest request
 
     def answer(self, request: Request) -> Answer:
         with self._lock:
             self.requests.append(request)
+            self._follow(prompt(request.body))
             turn = len(self.requests)
         if callable(self._script):
             return self._script(request.body)
         return self._script[turn - 1] if turn <= len(self._script) else fault(400, f"no answer {turn} in the script")
 
+    def _follow(self, parts: list[str]) -> None:
+        opening = next((at for at, part in enumerate(parts) if part.startswith('{"role": "user"')), 0)
+        before = self._prompts.setdefault("\n".join(parts[: opening + 1]), [])
+        if parts[: len(before)] != before:
+            self.moved.append(next(f"{one[:300]}\n→ {other[:300]}" for one, other in differences(before, parts)))
+        before[:] = parts
+
+
+def prompt(body: Json) -> list[str]:
+    """What a provider reads of a request, in the order in which it caches: the tools, then message by message."""
+    instructions = {key: body[key] for key in ("model", "tools", "system") if key in body}
+    return [json.dumps(part) for part in (unmarked(instructions), *map(unmarked, body.get("messages", ())))]
+
+
+def unmarked(value: Any) -> Any:
+    """Without cache marks, a lone part of text as a text: the provider reads both alike."""
+    if isinstance(value, list):
+        texts = [part.get("text") for part in value if isinstance(part, dict) and part.get("type") == "text"]
+        return texts[0] if len(value) == len(texts) == 1 else [unmarked(item) for item in value]
+    if isinstance(value, dict):
+        return {key: unmarked(item) for key, item in value.items() if key != "cache_control"}
+    return value
+
+
+def differences(before: list[str], after: list[str]) -> Iterator[tuple[str, str]]:
+    return ((one, other) for one, other in zip_longest(before, after, fillvalue="") if one != other)
+
 
 @contextmanager
-def provider(script: Script) -> Iterator[Provider]:
+def provider(script: Script, *, moves: int = 0) -> Iterator[Provider]:
     """A running provider: its `url` ends in /v1; its `requests` are what was asked so far."""
     played = Provider(script)
 
@@ -69,6 +104,7 @@ def provider(script: Script) -> Iterator[Provider]:
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     try:
         yield played
+        assert len(played.moved) == moves, "\n".join(["a request does not begin with the one before it", *played.moved])
     finally:
         played.closing.set()
         server.shutdown()
@@ -134,13 +170,16 @@ def cut() -> Answer:
 
 
 class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"  # the connection stays open
     provider: Provider
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        answer = self.provider.answer(Request(self.path, dict(self.headers), json.loads(body)))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        answer = self.provider.answer(Request(self.path, headers, json.loads(body), self.client_address[1]))
         if answer.manner == "hang":
             self.provider.closing.wait()
+            self.close_connection = True
             return
         self.send_response(answer.status)
         for name, value in answer.headers.items():
@@ -151,6 +190,7 @@ class _Handler(BaseHTTPRequestHandler):
         if answer.manner == "cut":
             self.wfile.flush()
             self.connection.shutdown(socket.SHUT_RDWR)
+            self.close_connection = True
 
     def log_message(self, *_args: object) -> None:
         """A test's output is not a server's log."""

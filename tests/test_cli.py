@@ -294,6 +294,7 @@ def test_doctor_looks_at_everything_and_names_the_model_and_its_variable(run: Ru
         ("ADMIN_TOKEN", {"HOST": EVERYWHERE, "SITES_URL": "https://sites.example"}, "set ADMIN_TOKEN"),
         ("publisher", {"PUBLISHER": "github"}, "GITHUB_TOKEN"),
         ("prompts", {"PROMPTS_DIR": "."}, "PROMPTS_DIR"),
+        ("settings", {"OTEL_TRACES_EXPORTER": "pigeon"}, "OTEL_TRACES_EXPORTER"),
     ],
 )
 def test_doctor_names_what_must_be_mended(run: Run, what: str, environment: dict[str, str], remedy: str) -> None:

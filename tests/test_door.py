@@ -74,7 +74,7 @@ def test_errors_come_in_the_order_of_the_contract(door: Door, body: bytes, statu
     assert list(answer.json()) == ["error"]
 
 
-def test_an_idle_service_answers_before_litellm_is_imported(tmp_path: Path) -> None:
+def test_an_idle_service_answers_before_what_is_heavy_or_not_asked_for_is_imported(tmp_path: Path) -> None:
     script = """
 import asyncio, sys, httpx
 from pathlib import Path
@@ -86,6 +86,7 @@ async def main():
     async with app.open(), httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client:
         assert (await client.get("/readyz")).status_code == 200
         assert "litellm" not in sys.modules, "litellm stood on the way to the first answer"
+        assert "opentelemetry.sdk" not in sys.modules, "nobody asked for traces"
 
 asyncio.run(main())
 """

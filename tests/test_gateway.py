@@ -20,7 +20,7 @@ from agent.llm.gateway import Gateway
 from agent.llm.model import Escalation
 from agent.llm.providers import PREFIXES, PROVIDERS, ModelChoice, provider_of
 from agent.records import Json, Reply, ToolCall, Usage
-from tests.provider import Answer, calls, chat, completion, cut, fault, hang, provider, says
+from tests.provider import Answer, calls, chat, completion, cut, fault, hang, provider, says, unmarked
 
 ROOT = Path(__file__).parent.parent
 
@@ -80,7 +80,7 @@ def test_a_call_with_tools_comes_back_as_calls() -> None:
         reply = ask(choice(server.url))
     (request,) = server.requests
     assert request.path == "/v1/chat/completions"
-    assert request.headers["Authorization"] == f"Bearer {CANARY}"
+    assert request.headers["authorization"] == f"Bearer {CANARY}"
     assert request.body == {"model": "test", "messages": HELLO, "tools": TOOLS}
     assert reply.calls == (
         ToolCall(id="call_0", name="write_file", arguments={"path": "a", "content": "é"}),
@@ -346,6 +346,18 @@ def test_what_was_handed_in_stays_as_it_was(name: str) -> None:
     assert json.dumps([messages, TOOLS]) == before
 
 
+def test_calls_share_a_connection_whatever_time_each_has_left() -> None:
+    async def converse(url: str) -> None:
+        gateway = Gateway([choice(url)])
+        for left_s in (20.0, 19.5, 3.0):
+            await gateway.complete(HELLO, TOOLS, timeout_s=left_s)
+
+    with provider(lambda _: says("ok")) as server:
+        asyncio.run(converse(server.url))
+    assert len(server.requests) == 3
+    assert len({request.port for request in server.requests}) == 1
+
+
 def test_a_lone_surrogate_in_a_message_is_replaced() -> None:
     with provider([says("ok")]) as server:
         ask(choice(server.url), messages=[{"role": "user", "content": "x\ud800y"}])
@@ -394,16 +406,6 @@ def test_a_claude_is_told_where_its_cache_may_end_and_nothing_else_changes(name:
     assert [first[key] for key in ("tools", *("system",) * ("system" in first))] == [
         second[key] for key in ("tools", *("system",) * ("system" in second))
     ]
-
-
-def unmarked(value: Any) -> Any:
-    """Without cache marks, a lone part of text as a text: the provider reads both alike."""
-    if isinstance(value, list):
-        texts = [part.get("text") for part in value if isinstance(part, dict) and part.get("type") == "text"]
-        return texts[0] if len(value) == len(texts) == 1 else [unmarked(item) for item in value]
-    if isinstance(value, dict):
-        return {key: unmarked(item) for key, item in value.items() if key != "cache_control"}
-    return value
 
 
 def test_no_other_model_sees_a_cache_mark() -> None:

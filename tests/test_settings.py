@@ -66,6 +66,19 @@ def test_sites_are_where_their_port_is_unless_they_are_said_to_be_elsewhere(
 
 
 @pytest.mark.parametrize(
+    ("changes", "traces"),
+    [
+        ({}, "none"),
+        ({"otel_exporter_otlp_endpoint": "http://collector:4318"}, "otlp"),
+        ({"otel_traces_exporter": "otlp"}, "otlp"),
+        ({"otel_traces_exporter": "none", "otel_exporter_otlp_endpoint": "http://collector:4318"}, "none"),
+    ],
+)
+def test_traces_go_somewhere_only_when_somebody_says_so(changes: dict[str, object], traces: str) -> None:
+    assert Settings.load(secret="s", **changes).traces == traces
+
+
+@pytest.mark.parametrize(
     ("given", "address"),
     [
         ("postgres://u:p@h/d", "postgresql+psycopg://u:p@h/d"),

@@ -5,13 +5,13 @@ back, `faults` sorts what goes wrong, `text_protocol` stands in for tool calls w
 """
 
 import asyncio
+import json
 import logging
 import math
 import os
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,7 +22,7 @@ from agent.llm.faults import Cause, Fault, cause, sentence
 from agent.llm.history import outgoing, without_pictures
 from agent.llm.model import Escalation, Model
 from agent.llm.providers import ModelChoice, informed
-from agent.llm.reading import SPOKEN, read_reply
+from agent.llm.reading import SPOKEN, copied, read_reply
 from agent.prompts import PROMPTS, Prompts
 from agent.records import NOTHING, Json, Profile, Reply, Usage
 
@@ -31,8 +31,19 @@ COUNTED_AHEAD = ("cerebras", "groq")  # they take the whole bound off a minute's
 PATIENCE_S = 8.0  # a model that must wait longer is passed over while another can be asked
 MAX_BACKOFF_S = 30.0
 EFFORT = "high"  # of reasoning, for what did not work without
+TRANSPORT_TIMEOUT_S = 86_400.0  # ours cuts earlier; litellm opens new connections for each other value
 UNREADABLE_TRIES = 3  # then it is no passing fault
 FAILED = Usage(failed_calls=1)
+
+# litellm reads these when it is imported, but for the third, which it reads at each call.
+LITELLM_VARIABLES = {
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # else it fetches its prices from the network
+    "LITELLM_MODE": "PRODUCTION",  # else it loads a `.env` from the working directory
+    # Models of `openai/` are called as most others are, by litellm's own client. OpenAI's would walk through the whole
+    # conversation in each turn: at 160 turns that is seven times the work.
+    "EXPERIMENTAL_OPENAI_BASE_LLM_HTTP_HANDLER": "True",
+    "MAX_BASE64_LENGTH_FOR_LOGGING": "0",  # else it looks for images in the whole conversation, for a log nobody keeps
+}
 
 
 class Gateway(Model):
@@ -161,11 +172,11 @@ class Gateway(Model):
         if timeout_s <= 0:
             return Fault(408, "", "no time is left")
         optional = {
-            # A local server wants no key, but OpenAI's client wants one.
+            # A local server wants no key, but it must not be sent the one that litellm finds in the environment.
             "api_key": _key(choice) or (choice.base_url and "none"),
             "api_base": choice.base_url,
-            # Copies, because for some providers litellm changes what it is given.
-            "tools": deepcopy(list(question.tools)),
+            # A copy, as of the messages: for some providers litellm changes what it is given.
+            "tools": copied(list(question.tools)),
             "max_tokens": _max_tokens(choice, self._litellm.model_cost),
             "reasoning_effort": question.effort,
         }
@@ -173,8 +184,8 @@ class Gateway(Model):
             async with asyncio.timeout(timeout_s):
                 return await self._litellm.acompletion(
                     model=choice.name,
-                    messages=deepcopy(outgoing(question.messages, choice)),
-                    timeout=timeout_s,
+                    messages=outgoing(question.messages, choice),
+                    timeout=TRANSPORT_TIMEOUT_S,
                     num_retries=0,
                     max_retries=0,
                     drop_params=True,
@@ -350,17 +361,25 @@ def _fault(error: Exception) -> Fault:
 
 def _detail(error: Exception) -> str:
     """The provider's own words, without what litellm puts around them."""
-    body = getattr(error, "body", None)
-    if isinstance(body, dict) and body.get("message"):
-        return f"{body['message']} {body.get('failed_generation', '')}"
-    return str(error).partition(" - ")[2].partition("Traceback")[0] or str(error)
+    text = str(error).partition(" - ")[2].partition("Traceback")[0] or str(error)
+    body = getattr(error, "body", None) or _first_object(text)
+    said = body.get("error", body) if isinstance(body, dict) else None
+    if isinstance(said, dict) and said.get("message"):
+        return f"{said['message']} {said.get('failed_generation', '')}"
+    return text
+
+
+def _first_object(text: str) -> Any:
+    """The JSON object that a text holds, if it does."""
+    try:
+        return json.JSONDecoder().raw_decode(text, text.index("{"))[0]
+    except (ValueError, RecursionError):
+        return None
 
 
 def _import_litellm() -> Any:
     """2.5 s and 160 MB: never on the way to the open port."""
-    # litellm reads these when it is imported: without them it fetches its prices from the network and loads a `.env`
-    # from the working directory.
-    os.environ.update(LITELLM_LOCAL_MODEL_COST_MAP="True", LITELLM_MODE="PRODUCTION")  # noqa: TID251 written, not read
+    os.environ.update(LITELLM_VARIABLES)  # noqa: TID251 written, not read
     # It hangs filters on other people's loggers that import more of it: a line logged meanwhile by another thread
     # would wait for this import, and this import for that line.
     logging.disable(logging.CRITICAL)
@@ -370,7 +389,6 @@ def _import_litellm() -> Any:
         _take_down_filters()
         logging.disable(logging.NOTSET)
     litellm.suppress_debug_info = True
-    litellm.disable_aiohttp_transport = True  # one transport for all providers, and no sessions left open
     logging.getLogger("LiteLLM").setLevel(logging.CRITICAL)  # what matters is in our errors, without keys
     return litellm
 

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 
 from agent.llm.providers import ModelChoice
-from agent.llm.reading import MADE_BY, SPOKEN, encodable
+from agent.llm.reading import MADE_BY, SPOKEN, copied
 from agent.llm.sight import content_chars, unseen
 from agent.records import Json
 
@@ -18,12 +18,12 @@ FOREIGN_ID_CHARS = 9  # with letters and digits only: what every provider takes,
 
 
 def outgoing(messages: Sequence[Json], choice: ModelChoice) -> list[Json]:
-    """The messages as this model may read them: its own turns whole, those of others in plain words and calls.
+    """Copies of the messages as this model may read them: its own turns whole, those of others in plain words.
 
     Pictures are for models that see.
     """
     ids: dict[str, str] = {}  # of foreign calls, as they are known to this model
-    sent = [_outgoing(message, choice, ids) for message in encodable(list(messages))]
+    sent = [_outgoing(message, choice, ids) for message in copied(list(messages))]
     return _marked(sent) if "claude" in choice.name and choice.provider in CLAUDE_DOORS else sent
 
 
@@ -55,7 +55,7 @@ def _marked(messages: list[Json]) -> list[Json]:
 def _with_mark(message: Json) -> Json:
     content = message.get("content")
     parts = [{"type": "text", "text": content}] if isinstance(content, str) else list(content or ())
-    return {**message, "content": [*parts[:-1], {**parts[-1], "cache_control": MARK}]} if parts else message
+    return {**message, "content": [*parts[:-1], {**parts[-1], "cache_control": dict(MARK)}]} if parts else message
 
 
 def _outgoing(message: Json, choice: ModelChoice, ids: dict[str, str]) -> Json:

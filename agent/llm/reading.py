@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, Literal, NoReturn, TypeVar
+from typing import Any, Literal, NoReturn, TypeVar, cast
 
 from agent.records import Json, Reply, ToolCall, Usage
 
@@ -32,7 +32,7 @@ class BrokenArguments(ValueError):
 
 def read_reply(message: Json, finish_reason: str, usage: Usage, model: str) -> Reply:
     """Keeps the message whole (reasoning, signatures) except where a provider would refuse to take it back."""
-    message = encodable(message)
+    message = copied(message)
     text = _text(message)
     message = without_nothing(message)
     read = _read_calls(message.get("tool_calls") or (), finish_reason)
@@ -54,7 +54,7 @@ def json_object(text: str) -> Json:
     """The outermost JSON object of an answer in words, fences and chatter around it or not. Raises ValueError."""
     begin, end = text.find("{"), text.rfind("}")
     try:
-        value = encodable(json.loads(text[begin : end + 1])) if 0 <= begin < end else None
+        value = copied(json.loads(text[begin : end + 1])) if 0 <= begin < end else None
     except RecursionError:
         raise ValueError("nested too deeply") from None
     if not isinstance(value, dict):
@@ -69,25 +69,26 @@ def read_arguments(raw: object) -> tuple[Json, str]:
         return {}, "{}"
     try:
         value, is_json = _decoded(text)
-        arguments = encodable(value)
+        arguments = copied(value)
     except ValueError as error:
         raise BrokenArguments(f"arguments were no JSON: {error}") from None
     except RecursionError:
         raise BrokenArguments("arguments were nested too deep") from None
     if not isinstance(arguments, dict):
         raise BrokenArguments(f"arguments were a JSON {type(arguments).__name__}, not an object")
-    return arguments, text if is_json and arguments is value else json.dumps(arguments)
+    return arguments, text if is_json and arguments == value else json.dumps(arguments)
 
 
-def encodable(value: T) -> T:
-    """The value itself, or a copy with U+FFFD for each lone surrogate: those can neither be sent nor stored."""
-    text = json.dumps(value, ensure_ascii=False)
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        copy: T = json.loads(text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace"))
-        return copy
-    return value
+def copied(value: T) -> T:
+    """The same JSON in containers of its own, U+FFFD for each lone surrogate: those can neither be sent nor stored."""
+    copy: Any = value
+    if isinstance(value, str):
+        copy = value if value.isascii() else value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    elif isinstance(value, dict):
+        copy = {copied(key): copied(inner) for key, inner in value.items()}
+    elif isinstance(value, list):
+        copy = [copied(inner) for inner in value]
+    return cast("T", copy)
 
 
 def without_nothing(message: Json) -> Json:

@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from agent import telemetry
 from agent.errors import ToolError
 from agent.files.previews import label, plain
 from agent.records import Fetched, Json, Review, Task, ToolCall, ToolResult
@@ -131,10 +132,11 @@ def _names(names: Iterable[str]) -> str:
 
 async def _outcome(desk: Desk, call: ToolCall) -> Outcome:
     try:
-        tool = tools().get(call.name)
-        if tool is None:
-            raise ToolError(f"there is no such tool; there are: {', '.join(tools())}")
-        return await tool.run(desk, _arguments(tool, call))
+        with telemetry.tool_call(call.name[:80], call.id):
+            tool = tools().get(call.name)
+            if tool is None:
+                raise ToolError(f"there is no such tool; there are: {', '.join(tools())}")
+            return await tool.run(desk, _arguments(tool, call))
     except ToolError as error:
         return Outcome(f"{call.name[:80]} failed: {error}")
 
