@@ -76,7 +76,6 @@ class Delivery:
         hands = await self._hands(task, job, attempt)
         progress = await self._build(hands)
         build, outcome, publication = await self._published(hands, site, progress)
-        telemetry.note({"task.stopped_by": build.stopped_by, "task.turns": build.turns})
         done_at = await self._step("record", partial(self._record, task, build, publication, outcome.objection))
         return publication, done_at
 
@@ -235,6 +234,7 @@ class Delivery:
             return build.model_dump(mode="json")
 
         build = Build.model_validate(await self._step("finish", finish))
+        telemetry.note({"task.stopped_by": build.stopped_by, "task.turns": build.turns})
         return await asyncio.to_thread(self._parts.workshop.load, build.files), build
 
     async def _record(self, task: Task, build: Build, publication: Publication, objection: str) -> float:
