@@ -122,6 +122,12 @@ def test_a_run_that_fails_says_so_and_not_in_whose_words() -> None:
     assert PAGE_TEXT not in span.to_json()
 
 
+def test_a_call_is_known_by_its_id_without_the_reasoning_that_some_carry_in_it() -> None:
+    with exported() as spans, telemetry.tool_call("run_check", "call_1__thought__" + "x" * 9_000):
+        pass
+    assert (spans[0].attributes or {})["gen_ai.tool.call.id"] == "call_1"
+
+
 class Collector:
     """Takes spans as a collector does: OTLP over HTTP."""
 
