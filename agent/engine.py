@@ -229,7 +229,8 @@ class Engine:
     async def _run_compile(self, task_id: str, attempt: int) -> Json:
         structlog.contextvars.bind_contextvars(task_id=task_id)
         try:
-            return await Delivery(self._parts, step, self._beside).compile(task_id, attempt)
+            with telemetry.trace_of(task_id):
+                return await Delivery(self._parts, step, self._beside).compile(task_id, attempt)
         except Exception as error:  # noqa: BLE001 - the boundary of a child: its task goes on without it
             return Compiled(why=f"not compiled: {type(error).__name__}: {error}").model_dump(mode="json")
 

@@ -57,7 +57,7 @@ Value = str | int | list[str]
 MISSING = "traces are asked for by OTEL_…, but OpenTelemetry is not installed: install the extra `otel` (see README)"
 
 _tracer: Any = None  # OpenTelemetry's; None while nothing is exported
-_run: ContextVar[str] = ContextVar("run")  # the task whose run is about to get its span
+_task: ContextVar[str] = ContextVar("task")  # whose trace a span without a parent belongs to
 
 
 @contextmanager
@@ -91,12 +91,19 @@ def is_installed() -> bool:
 @contextmanager
 def task_run(task_id: str, attempt: int) -> Iterator[None]:
     """Around one run of a task. All runs of it, in whatever process, are one trace, and that has the task's id."""
-    reset = _run.set(task_id)
+    attributes: dict[str, Value] = {AGENT_NAME: SERVICE, CONVERSATION_ID: task_id, "task.attempt": attempt}
+    with trace_of(task_id), _span("invoke_agent", SERVICE, attributes):
+        yield
+
+
+@contextmanager
+def trace_of(task_id: str) -> Iterator[None]:
+    """Around what is done for a task: it belongs to its trace, even where no run of the task is around it."""
+    reset = _task.set(task_id)
     try:
-        with _span("invoke_agent", SERVICE, {AGENT_NAME: SERVICE, CONVERSATION_ID: task_id, "task.attempt": attempt}):
-            yield
+        yield
     finally:
-        _run.reset(reset)
+        _task.reset(reset)
 
 
 @contextmanager
@@ -170,7 +177,7 @@ def _provider(to: "Exporter | SpanExporter") -> "TracerProvider":
 
     class TaskIds(RandomIdGenerator):
         def generate_trace_id(self) -> int:
-            task_id = _run.get("")
+            task_id = _task.get("")
             return int(task_id, 16) if task_id else super().generate_trace_id()
 
     named = Resource.create({SERVICE_NAME: SERVICE}).merge(OTELResourceDetector().detect())
