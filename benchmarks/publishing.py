@@ -21,10 +21,9 @@ from agent.demo.venue import HOST, embedded
 from agent.engine import Engine
 from agent.events import configure
 from agent.intake import parse
-from agent.llm.model import Escalation
 from agent.publish.git import Repositories
 from agent.publish.sites import sites_app
-from agent.records import Json, Profile, Reply, ToolCall, Usage
+from agent.records import Json, Reply, ToolCall, Usage
 from agent.review.browser import Browser
 from agent.review.live import LiveReview
 from agent.review.sources import Recorded
@@ -49,15 +48,7 @@ class Author:
     name: str = "author"
     answered_at: dict[str, float] = field(default_factory=dict)
 
-    async def complete(
-        self,
-        messages: Sequence[Json],
-        tools: Sequence[Json],
-        *,
-        timeout_s: float,
-        escalation: Escalation = 0,
-        profiles: Sequence[Profile] = (),
-    ) -> Reply:
+    async def complete(self, messages: Sequence[Json], *_: object, **__: object) -> Reply:
         title = str(messages[1]["content"]).partition("titled ")[2].split()[0]
         files = {"index.html": PAGE.format(title=title), "README.md": README}
         calls = tuple(

@@ -59,15 +59,21 @@ class Reviewer:
 
 
 @contextmanager
-def reviewing_browser() -> Iterator[Reviewer]:
+def browser_needed() -> Iterator[None]:
     """The tests are skipped where there is no Chromium, unless it is required."""
-    reviewer = Reviewer()
     try:
-        reviewer.do(reviewer.browser.start())
+        yield
     except NoBrowser as error:
         if "REQUIRE_BROWSER" in os.environ:
             pytest.fail(str(error))
         pytest.skip(str(error))
+
+
+@contextmanager
+def reviewing_browser() -> Iterator[Reviewer]:
+    reviewer = Reviewer()
+    with browser_needed():
+        reviewer.do(reviewer.browser.start())
     yield reviewer
     reviewer.do(reviewer.browser.aclose())
     reviewer.loop.call_soon_threadsafe(reviewer.loop.stop)

@@ -1,15 +1,15 @@
 """Prose checks that no rule decides, through the public door: compiled beside the first turn, judged at the end."""
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 
-from agent.review.browser import NoBrowser, find
+from agent.review.browser import find
 from tests.harness import README, Door, Evaluator, Gate, Json, evaluator, serving, settings, task
 from tests.provider import Answer, Provider, calls, fault, provider, says
+from tests.reviewer import browser_needed
 
 ADDS, FRIENDLY = "Adding a ferry lists it", "The page sounds friendly"
 PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Harbour</title></head><body><main>
@@ -109,12 +109,8 @@ class Running:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    try:
+    with browser_needed():
         find("auto")
-    except NoBrowser as error:
-        if "REQUIRE_BROWSER" in os.environ:
-            pytest.fail(str(error))
-        pytest.skip(str(error))
     minds: list[Mind] = []
     with provider(lambda body: minds[-1](body)) as served:
         configured = settings(tmp_path_factory.mktemp("data"), llm_base_url=served.url, browser="auto")

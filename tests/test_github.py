@@ -22,7 +22,7 @@ from agent.publish.pages import diagnosis
 from agent.publish.publisher import REMEDY_S, Commit, Outcome, Publisher, Wish, publish
 from agent.records import Publication
 from agent.testing.github import FakeGitHub
-from tests.loopback_github import TOKEN, github
+from tests.loopback_github import TOKEN, github, pages_workflow
 
 FILES = {
     "index.html": b"<title>One</title>",
@@ -339,20 +339,7 @@ def test_the_state_of_a_build_has_its_remedy(status: str, waited_s: float, remed
 
 CI = ".github/workflows/ci.yml"
 CHECK = b"on: push\njobs: {t: {runs-on: ubuntu-latest, steps: [{run: date}]}}\n"
-PAGES = b"""\
-on: push
-permissions: {pages: write, id-token: write}
-jobs:
-  publish:
-    runs-on: ubuntu-latest
-    environment: github-pages
-    steps:
-      - uses: actions/checkout@v4
-      - uses: actions/upload-pages-artifact@v3
-        with: {path: FOLDER}
-      - uses: actions/deploy-pages@v4
-"""
-SOME, ALL = PAGES.replace(b"FOLDER", b"made"), PAGES.replace(b"FOLDER", b".")
+SOME, ALL = pages_workflow("made").encode(), pages_workflow(".").encode()
 PLACE = "/repos/octo/ferry-1a2b3c"
 
 

@@ -16,7 +16,7 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from agent.review.browser import NoBrowser, find
+from agent.review.browser import find
 from agent.settings import Settings
 from agent.testing.github import FakeGitHub
 from tests.harness import (
@@ -32,8 +32,9 @@ from tests.harness import (
     settings,
     task,
 )
-from tests.loopback_github import TOKEN, github
+from tests.loopback_github import TOKEN, github, pages_workflow
 from tests.postgres import postgres
+from tests.reviewer import browser_needed
 
 ROOT = Path(__file__).parent.parent
 
@@ -198,25 +199,9 @@ def test_a_task_killed_after_a_failed_step_remembers_the_failure(tmp_path: Path,
     assert not any(secret in said for secret in (SECRET, "canary-model-key", body["email"]))
 
 
-WORKFLOW = """\
-on: push
-permissions: {pages: write, id-token: write}
-jobs:
-  publish:
-    runs-on: ubuntu-latest
-    environment: github-pages
-    steps:
-      - uses: actions/checkout@v4
-      - run: python count.py
-      - uses: actions/upload-pages-artifact@v3
-        with: {path: .}
-      - uses: actions/deploy-pages@v4
-"""
-
-
 def test_a_task_killed_while_it_mends_what_github_objects_to_mends_it_once(tmp_path: Path, grader: Evaluator) -> None:
     data_dir, log = tmp_path / "data", tmp_path / "log"
-    flow = ("write_file", {"path": ".github/workflows/ci.yml", "content": WORKFLOW})
+    flow = ("write_file", {"path": ".github/workflows/ci.yml", "content": pages_workflow(".", run="python count.py")})
     wrong, right = (("write_file", {"path": "count.py", "content": f"print({n})\n"}) for n in (1, 2))
     model = playing(tmp_path, (*good_site(), flow, wrong), (right,), latency_s=0.5)
     with github(tmp_path / "github") as fake, process(on_github(data_dir, fake, model), log) as service:
@@ -298,12 +283,8 @@ def with_probe(folder: Path) -> str:
 
 
 def test_probes_that_were_bought_are_not_bought_again(tmp_path: Path, grader: Evaluator) -> None:
-    try:
+    with browser_needed():
         find("auto")
-    except NoBrowser as error:
-        if "REQUIRE_BROWSER" in os.environ:
-            pytest.fail(str(error))
-        pytest.skip(str(error))
     data_dir, log = tmp_path / "data", tmp_path / "log"
     with process(settings(data_dir, llm_model=with_probe(tmp_path), browser="auto"), log) as service:
         body = task(grader.url)
