@@ -4,7 +4,6 @@ The bounds count things, not seconds, so that the same bytes give the same answe
 The only module that knows openpyxl, which it imports on first use.
 """
 
-import csv
 import io
 import re
 import zipfile
@@ -16,6 +15,7 @@ from itertools import islice
 from typing import Any
 
 from agent.errors import ToolError
+from agent.files.texts import csv_text
 
 ZIP_MAGIC = b"PK\x03\x04"
 MAX_ENTRIES = 10_000
@@ -52,9 +52,7 @@ def sheet_csv(book: Any, sheet: str = "") -> bytes:
     width = max(map(len, rows), default=0)
     if width * len(rows) > MAX_CELLS or sum(len(cell) for row in rows for cell in row) > MAX_CSV_CHARS:
         raise ToolError(f"the sheet is too large: the limits are {MAX_CELLS:,} cells and {MAX_CSV_CHARS:,} characters")
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([*row, *[""] * (width - len(row))] for row in rows)
-    return text.getvalue().encode()
+    return csv_text(rows, width).encode()
 
 
 @contextmanager

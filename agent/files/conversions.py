@@ -44,7 +44,7 @@ from agent.files.archives import (
 from agent.files.images import converted_image
 from agent.files.pdfs import MAX_TEXT_CHARS, pdf_pages
 from agent.files.tables import NUMBER, csv_rows
-from agent.files.texts import decoded
+from agent.files.texts import csv_text, decoded
 from agent.files.trees import JSON_NUMBER, follow, json_text, json_tree, yaml_tree
 
 EVERY_SHEET = "{sheet}"
@@ -150,10 +150,7 @@ def _csv(rows: Sequence[Sequence[str]]) -> bytes:
     width = max(map(len, rows), default=0)
     if width * len(rows) > MAX_CELLS:
         raise _too_large()
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerows([*map(_one_break, row), *[""] * (width - len(row))] for row in rows)
-    return _encoded([text.getvalue()])
+    return _encoded([csv_text(([*map(_one_break, row)] for row in rows), width)])
 
 
 def _one_break(cell: str) -> str:

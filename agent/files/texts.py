@@ -1,4 +1,8 @@
-"""Bytes as text: in which encoding, with which line ends, and text that is too long cut short."""
+"""Bytes as text: in which encoding, with which line ends; text that is too long cut short, and rows as csv."""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
 
 _BOMS = ((b"\xef\xbb\xbf", "UTF-8"), (b"\xff\xfe", "UTF-16-LE"), (b"\xfe\xff", "UTF-16-BE"))
 _CONTROLS = bytes({*range(32)} - {*b"\t\n\r\f\x1b"})
@@ -30,3 +34,10 @@ def clip(text: str, max_chars: int) -> str:
     if len(text) <= max_chars:
         return text
     return text[: max_chars - 1] + "…" if max_chars > 0 else ""
+
+
+def csv_text(rows: Iterable[Sequence[str]], width: int) -> str:
+    """The rows as csv with lines that end in LF, each filled up to `width` cells."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([*row, *[""] * (width - len(row))] for row in rows)
+    return text.getvalue()

@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterator
 
 from agent.errors import AgentError
+from agent.files.texts import clip
 
 Faults = Iterator[str]  # what is wrong, each with what would mend it; none: the rule holds
 
@@ -29,8 +30,7 @@ def quote(text: str, limit: int = QUOTE_CHARS) -> str:
 
 def one_line(text: str, limit: int) -> str:
     """Without control characters and line breaks, at most `limit` characters."""
-    line = " ".join(_CONTROL.sub(" ", text).split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
+    return clip(" ".join(_CONTROL.sub(" ", text).split()), limit)
 
 
 def listing(names: Collection[str], most: int = 6) -> str:

@@ -1,14 +1,13 @@
 """GET an https address on a host that brief or checks name; `path` saves the bytes exactly, to be read or published."""
 
 import asyncio
-import csv
-import io
 from urllib.parse import urlsplit
 
 from agent.errors import ToolError
 from agent.files.looks import Window
 from agent.files.previews import preview
 from agent.files.tables import list_rows, lists_in
+from agent.files.texts import csv_text
 from agent.files.trees import json_tree
 from agent.records import Fetched, Record
 from agent.tools.toolbox import SHOWN_CHARS, Desk, Outcome
@@ -69,9 +68,7 @@ def _longest_list(data: bytes) -> tuple[str, bytes] | None:
     width = len(next(rows)) if any(isinstance(item, dict) for item in items) else 0
     if not 0 < width * len(items) <= MAX_LISTED_CELLS:
         return None
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(list_rows(items))
-    return path or "items", text.getvalue().encode("utf-8", "replace")
+    return path or "items", csv_text(list_rows(items), width).encode("utf-8", "replace")
 
 
 def _check_limits(fetched: tuple[Fetched, ...]) -> None:
