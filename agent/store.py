@@ -178,8 +178,9 @@ class Store:
             "request": task.model_dump_json(),
         }
         with self._engine.begin() as db:
-            added = db.execute(self._insert(tasks).values(row).on_conflict_do_nothing()).rowcount == 1
-            if added:
+            # What was inserted comes back: psycopg tells no row count of an INSERT.
+            insert = self._insert(tasks).values(row).on_conflict_do_nothing().returning(tasks.c.id)
+            if db.execute(insert).scalar() is not None:
                 self._put_blobs(db, attachments)
                 self._add_event(db, task.id, "accepted", {"task": task.task, "round": task.round})
                 return task.id, True

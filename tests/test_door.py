@@ -19,14 +19,15 @@ URL = "https://evaluator.example/notify"
 
 
 @pytest.fixture(scope="module")
-def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def data_dir(tmp_path_factory: pytest.TempPathFactory, any_database_url: str | None) -> Path:
     return tmp_path_factory.mktemp("data")
 
 
 @pytest.fixture(scope="module")
-def door(data_dir: Path) -> Iterator[Door]:
+def door(data_dir: Path, any_database_url: str | None) -> Iterator[Door]:
     """Without a model: a task that is in order is answered 503, and so nothing runs."""
-    with serving(settings(data_dir, llm_model=None, llm_api_key=None, llm_base_url=None)) as running:
+    modelless = {"llm_model": None, "llm_api_key": None, "llm_base_url": None}
+    with serving(settings(data_dir, **modelless, database_url=any_database_url)) as running:
         yield running
 
 

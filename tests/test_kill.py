@@ -33,7 +33,7 @@ from tests.harness import (
     task,
 )
 from tests.loopback_github import TOKEN, github, pages_workflow
-from tests.postgres import postgres
+from tests.postgres import PostgresServer
 from tests.reviewer import browser_needed
 
 ROOT = Path(__file__).parent.parent
@@ -222,9 +222,8 @@ def test_a_task_killed_while_it_mends_what_github_objects_to_mends_it_once(tmp_p
 
 
 @pytest.fixture
-def database_url() -> Iterator[str]:
-    with postgres() as url:
-        yield url
+def database_url(postgres_server: PostgresServer) -> str:
+    return postgres_server.new_database()
 
 
 def test_the_tasks_of_a_dead_machine_are_taken_over(tmp_path: Path, grader: Evaluator, database_url: str) -> None:

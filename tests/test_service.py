@@ -8,7 +8,7 @@ import secrets
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -33,6 +33,7 @@ from tests.harness import (
 )
 from tests.loopback_github import TOKEN as GITHUB_TOKEN
 from tests.loopback_github import github
+from tests.postgres import dump
 from tests.provider import Answer, Provider, calls, fault, provider, says
 
 CSV = b"ferry,passengers\r\nAurora,12\r\nBoreas,30\r\n"
@@ -100,19 +101,32 @@ def grader() -> Iterator[Evaluator]:
 
 
 @pytest.fixture(scope="module")
-def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def data_dir(tmp_path_factory: pytest.TempPathFactory, any_database_url: str | None) -> Path:
     return tmp_path_factory.mktemp("data")
 
 
 @pytest.fixture(scope="module")
-def door(data_dir: Path, llm: Provider) -> Iterator[Door]:
-    with serving(settings(data_dir, llm_base_url=llm.url, admin_token=TOKEN)) as running:
+def door(data_dir: Path, llm: Provider, any_database_url: str | None) -> Iterator[Door]:
+    configured = settings(data_dir, llm_base_url=llm.url, admin_token=TOKEN, database_url=any_database_url)
+    with serving(configured) as running:
         yield running
 
 
 def asked(llm: Provider, name: str) -> list[Json]:
     """The requests the model got for the task of this name."""
     return [r.body for r in llm.requests if f'"{name}"' in str(r.body["messages"][1]["content"])]
+
+
+@pytest.fixture
+def kept(data_dir: Path, any_database_url: str | None) -> Callable[..., list[str]]:
+    """Where the service keeps one of these texts, whichever database it has."""
+
+    def search(*texts: str) -> list[str]:
+        if any_database_url:
+            dump(any_database_url, data_dir / "database.dump")
+        return traces(data_dir, *texts)
+
+    return search
 
 
 def git(*arguments: str) -> str:
@@ -271,7 +285,9 @@ def test_paths_that_leave_the_site_are_refused_and_the_rest_is_published(
     assert not list(data_dir.rglob("outside.txt"))
 
 
-def test_a_wrong_secret_leaves_no_trace(door: Door, llm: Provider, grader: Evaluator, data_dir: Path) -> None:
+def test_a_wrong_secret_leaves_no_trace(
+    door: Door, llm: Provider, grader: Evaluator, kept: Callable[..., list[str]]
+) -> None:
     before = len(llm.requests)
     for wrong in ("WRONG-canary-99", None, 7, ["WRONG-canary-99"], SECRET + "x"):
         body = task(grader.url, secret=wrong, task="untraceable-task")
@@ -279,17 +295,19 @@ def test_a_wrong_secret_leaves_no_trace(door: Door, llm: Provider, grader: Evalu
         assert answer.status_code == 403
         assert set(answer.json()) == {"error"}
     assert len(llm.requests) == before
-    assert traces(data_dir, "WRONG-canary-99", "untraceable-task") == []
+    assert kept("WRONG-canary-99", "untraceable-task") == []
 
 
-def test_the_secret_ends_at_the_door(door: Door, llm: Provider, grader: Evaluator, data_dir: Path) -> None:
+def test_the_secret_ends_at_the_door(
+    door: Door, llm: Provider, grader: Evaluator, kept: Callable[..., list[str]]
+) -> None:
     body = task(grader.url)
     record = door.finish(door.send_task(body)["id"])
     grader.wait_for(body["nonce"])
     assert SECRET not in json.dumps(record)
     assert body["email"] not in json.dumps(record)
-    assert traces(data_dir, body["nonce"]), "the search finds what is there"
-    assert traces(data_dir, SECRET, "canary-model-key") == []
+    assert kept(body["nonce"]), "the search finds what is there"
+    assert kept(SECRET, "canary-model-key") == []
     sent = json.dumps([request.body for request in llm.requests]) + str(grader.bodies)
     assert not any(canary in sent for canary in (SECRET, "canary-model-key"))
 
@@ -302,33 +320,43 @@ def test_a_name_that_is_no_legal_repository_name_and_odd_characters_do_no_harm(d
     assert re.fullmatch(r".*/fahre-no1\.git-[0-9a-f]{6}\.git", record["publication"]["repo_url"])
 
 
-def command(data_dir: Path, *arguments: str) -> str:
+@pytest.fixture
+def operate(data_dir: Path, any_database_url: str | None) -> Callable[..., str]:
     """What `python main.py …` says, run beside the service as an operator would."""
     environment = {"PATH": os.environ["PATH"], "HOME": str(data_dir), "DATA_DIR": str(data_dir)}
-    line = [sys.executable, "main.py", *arguments]
-    ran = subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert ran.returncode == 0, ran.stderr
-    return ran.stdout
+    environment |= {"DATABASE_URL": any_database_url} if any_database_url else {}
+
+    def command(*arguments: str) -> str:
+        line = [sys.executable, "main.py", *arguments]
+        ran = subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True)
+        assert ran.returncode == 0, ran.stderr
+        return ran.stdout
+
+    return command
 
 
-def test_an_operator_can_have_a_notification_sent_again(door: Door, grader: Evaluator, data_dir: Path) -> None:
+def test_an_operator_can_have_a_notification_sent_again(
+    door: Door, grader: Evaluator, operate: Callable[..., str]
+) -> None:
     body = task(grader.url)
     task_id = door.send_task(body)["id"]
     grader.wait_for(body["nonce"])
     door.finish(task_id)
-    command(data_dir, "resend", task_id)
+    operate("resend", task_id)
     first, again = grader.wait_for(body["nonce"], times=2)
     assert first == again
 
 
-def test_a_cancelled_task_stops_before_its_next_step(door: Door, grader: Evaluator, data_dir: Path) -> None:
+def test_a_cancelled_task_stops_before_its_next_step(
+    door: Door, grader: Evaluator, operate: Callable[..., str]
+) -> None:
     task_id = door.send_task(task(grader.url, brief="HOLD this one"))["id"]
     HELD.await_arrival()
-    command(data_dir, "cancel", task_id)
+    operate("cancel", task_id)
     HELD.open()
     record = door.finish(task_id)
     assert (record["state"], record["publication"]) == ("cancelled", None)
-    assert "cancelled" in command(data_dir, "show", task_id)
+    assert "cancelled" in operate("show", task_id)
 
 
 def test_an_evaluator_that_fails_is_tried_again(door: Door, grader: Evaluator) -> None:

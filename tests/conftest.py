@@ -1,0 +1,22 @@
+"""What suites share: a PostgreSQL server a test process, and the choice between both databases."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.postgres import PostgresServer, postgres
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    with postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def any_database_url(request: pytest.FixtureRequest) -> str | None:
+    """The DATABASE_URL of an empty database, once of either kind; None is SQLite in DATA_DIR."""
+    if request.param == "sqlite":
+        return None
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    return server.new_database()
