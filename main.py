@@ -35,10 +35,10 @@
 """The app for uvicorn (`uvicorn main:app`), the commands for people (`python main.py --help`)."""
 
 if __name__ == "__main__":
-    from agent.cli import main
+    from agent.cli.main import main
 
     main()
 else:
-    from agent.web.app import create_app
+    from agent.api.app import create_app
 
     app = create_app()

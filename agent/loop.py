@@ -13,7 +13,7 @@ from agent.errors import LimitReached, ModelError
 from agent.llm.history import chars, shortened
 from agent.llm.model import Escalation
 from agent.records import Finding, Json, Reply, Review, StoppedBy, ToolCall, Usage
-from agent.tools.toolbox import Batch
+from agent.tools.registry import Batch
 from agent.workspace import Workspace
 
 STALLS_UNTIL_HINT = 2  # turns in a row that left as many failures as before; where all are guesses, the loop ends

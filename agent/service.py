@@ -15,27 +15,28 @@ import httpx
 from filelock import FileLock, Timeout
 from starlette.types import ASGIApp
 
-from agent import events, intake, net, telemetry
-from agent.assessor import Assessor
-from agent.delivery import Parts
-from agent.engine import Engine
+from agent import events, net, telemetry
+from agent.browser.chromium import Browser
+from agent.browser.network import FETCH_S, Fetcher
 from agent.errors import BadRequest, ConfigError
+from agent.intake import request as intake
 from agent.llm.choice import NO_MODEL, choose_models, open_model
 from agent.loop import Limits
 from agent.publish.git import Repositories
-from agent.publish.github import GitHubPublisher
-from agent.publish.github_api import GitHubApi
+from agent.publish.github.api import GitHubApi
+from agent.publish.github.publisher import GitHubPublisher
 from agent.publish.local import LocalPublisher
 from agent.publish.publisher import Publisher
 from agent.publish.sites import sites_app
 from agent.records import Record, Task
-from agent.review.browser import Browser
 from agent.review.live import LiveReview
-from agent.review.sources import FETCH_S, Fetcher
 from agent.sandbox.sandbox import Sandbox
 from agent.settings import Settings
 from agent.store import Store
-from agent.workshop import Workshop
+from agent.worker.delivery import Parts
+from agent.worker.engine import Engine
+from agent.worker.reader import Assessor
+from agent.worker.workshop import Workshop
 
 
 class Accepted(Record):

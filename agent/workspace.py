@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from agent.errors import ToolError
 
+INDEX = "index.html"
 MAX_FILE_BYTES = 1_000_000  # what the model may write into one file; attachments are bounded at the door
 MAX_DATA_BYTES = 20_000_000  # what code carries over for it: a conversion, a fetched file
 MAX_FILES = 100

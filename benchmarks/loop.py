@@ -18,7 +18,7 @@ from agent.llm.model import Escalation
 from agent.llm.providers import ModelChoice
 from agent.loop import Limits
 from agent.records import Finding, Json, Reply, Review, ToolCall, ToolResult, Usage
-from agent.tools.toolbox import Batch
+from agent.tools.registry import Batch
 
 ASYNC = True
 PROTO = os.environ.get("PROTO", "batch")  # noqa: TID251

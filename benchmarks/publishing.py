@@ -16,20 +16,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from agent import net, service
-from agent.demo.evaluator import Inbox
-from agent.demo.venue import HOST, embedded
-from agent.engine import Engine
+from agent.api.servers import listen, served
+from agent.browser.chromium import Browser
+from agent.browser.network import Recorded
+from agent.cli.demo.evaluator import Inbox
+from agent.cli.demo.harness import HOST, embedded
 from agent.events import configure
-from agent.intake import parse
+from agent.intake.request import parse
 from agent.publish.git import Repositories
 from agent.publish.sites import sites_app
 from agent.records import Json, Reply, ToolCall, Usage
-from agent.review.browser import Browser
 from agent.review.live import LiveReview
-from agent.review.sources import Recorded
 from agent.store import Store
 from agent.testing.github import FakeGitHub
-from agent.web.servers import listen, served
+from agent.worker.engine import Engine
 
 MUTATION_S, READ_S, BUILD_S = 0.4, 0.15, 20.0
 AT_ONCE = 4

@@ -8,10 +8,10 @@ import os
 import time
 from pathlib import Path
 
+from agent.browser.chromium import Browser
+from agent.browser.network import Recorded
 from agent.records import Check, Task
-from agent.review.browser import Browser
 from agent.review.live import LiveReview
-from agent.review.sources import Recorded
 from agent.workspace import Workspace
 
 ROUNDS = 8

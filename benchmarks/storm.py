@@ -30,12 +30,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from agent.demo.venue import HOST, embedded
+from agent.api.servers import listen, served
+from agent.cli.demo.harness import HOST, embedded
 from agent.publish.git import MAIN, REPEATED, Repositories
 from agent.records import Json
 from agent.settings import Settings
 from agent.testing.github import FakeGitHub
-from agent.web.servers import listen, served
 from agent.workspace import sha256
 
 ROOT = Path(__file__).parent.parent

@@ -12,11 +12,11 @@ from pydantic import SecretStr
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp
 
+from agent.api.app import doors
 from agent.errors import BadRequest
 from agent.records import Attempt, Check, Finding, Publication, Skipped, Task, Usage
 from agent.settings import Settings
 from agent.store import Store
-from agent.web.app import doors
 from agent.workspace import sha256
 
 TASK_ID = "5a" * 16

@@ -24,18 +24,18 @@ import httpx
 import uvicorn
 
 from agent import net, service
-from agent.delivery import Delivery, Parts
+from agent.api.app import create_app
+from agent.browser.chromium import Browser
+from agent.browser.network import Recorded
 from agent.errors import AgentError
-from agent.intake import parse
+from agent.intake.request import parse
 from agent.publish.git import Repositories
 from agent.records import Task
-from agent.review.browser import Browser
 from agent.review.live import LiveReview
-from agent.review.sources import Recorded
 from agent.service import running
 from agent.settings import Settings
 from agent.store import Store
-from agent.web.app import create_app
+from agent.worker.delivery import Delivery, Parts
 
 Json = dict[str, Any]
 
@@ -149,6 +149,11 @@ class Gate:
 
     def open(self) -> None:
         self._open.set()
+
+    def shut(self) -> None:
+        """As it was before anything arrived."""
+        self.arrived.clear()
+        self._open.clear()
 
     def await_arrival(self) -> None:
         assert self.arrived.wait(30), "nothing arrived at this point"

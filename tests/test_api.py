@@ -20,12 +20,12 @@ from fastapi import Request
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.types import Message
 
+from agent.api.app import App, create_app, doors
+from agent.api.body import read_body
+from agent.api.servers import listen, served
 from agent.errors import BadRequest, ConfigError
 from agent.records import Usage
 from agent.settings import Settings
-from agent.web.app import App, create_app, doors
-from agent.web.body import read_body
-from agent.web.servers import listen, served
 from tests.doors import (
     EMAIL,
     NONCE,
@@ -554,7 +554,7 @@ from pathlib import Path
 import uvicorn
 
 from agent.events import configure
-from agent.web.app import create_app, serve
+from agent.api.app import create_app, serve
 from tests.doors import stand_in
 
 configure([], as_json=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from agent.review.browser import find
+from agent.browser.chromium import find
 from tests.harness import README, Door, Evaluator, Gate, Json, evaluator, serving, settings, task
 from tests.provider import Answer, Provider, calls, fault, provider, says
 from tests.reviewer import browser_needed

@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from agent import cli
-from agent.doctor import LOOKS
+from agent.cli import main as cli
+from agent.cli.doctor import LOOKS
+from agent.cli.show import record, status_of
 from agent.records import Finding, Skipped, Usage
 from agent.settings import Settings
-from agent.show import record, status_of
 from agent.store import Store
 from tests import doors
 from tests.loopback import Loopback, answer

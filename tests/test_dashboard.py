@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from agent.api.dashboard import duration, is_web_address
 from agent.records import Attempt, Check, Fetched, Finding, Skipped
-from agent.web.dashboard import duration, is_web_address
 from tests.doors import EMAIL, NONCE, PUBLICATION, TASK_ID, StandIn, add_finished, ask, stand_in, task
 
 HOSTILE = """</title><script>alert("1")</script><img src=x onerror='alert(2)'>"""

@@ -16,15 +16,15 @@ import httpx
 import pytest
 from rich.console import Console
 
-from agent.demo import grading
-from agent.demo.demo import REPLAY, play
-from agent.demo.evaluator import Inbox, Site, visit
-from agent.demo.grading import Grade
-from agent.demo.results import asked
-from agent.demo.rounds import CSV, ROUNDS, TOTALS
+from agent.api.servers import listen, served
+from agent.cli.demo import grading
+from agent.cli.demo.demo import REPLAY, play
+from agent.cli.demo.evaluator import Inbox, Site, visit
+from agent.cli.demo.grading import Grade
+from agent.cli.demo.results import asked
+from agent.cli.demo.rounds import CSV, ROUNDS, TOTALS
+from agent.cli.show import Status
 from agent.errors import AgentError
-from agent.show import Status
-from agent.web.servers import listen, served
 from tests.loopback import Loopback, answer
 
 ROOT = Path(__file__).parent.parent

@@ -79,7 +79,7 @@ def test_an_idle_service_answers_before_what_is_heavy_or_not_asked_for_is_import
     script = """
 import asyncio, sys, httpx
 from pathlib import Path
-from agent.web.app import create_app
+from agent.api.app import create_app
 from tests.harness import settings
 
 async def main():

@@ -7,13 +7,13 @@ from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from pathlib import Path
 
-from agent.delivery import Parts
-from agent.engine import MAX_RECOVERIES, Engine
 from agent.errors import Transient
 from agent.llm.model import Model
 from agent.publish.git import Repositories
 from agent.records import FINAL_STATES, Reply
 from agent.store import Store, TaskView
+from agent.worker.delivery import Parts
+from agent.worker.engine import MAX_RECOVERIES, Engine
 from tests.harness import accept, assembled, settings, task
 
 
@@ -82,7 +82,7 @@ def test_a_task_that_was_interrupted_too_often_fails_and_says_what_to_do(tmp_pat
         model = Silent()
         async with launched(tmp_path, model) as (engine, parts):
             task_id = await send(engine, parts, deadline_s=600)
-            await model.asked.wait()
+            await asyncio.wait_for(model.asked.wait(), 20)
         with closing(sqlite3.connect(tmp_path / "agent.sqlite")) as db, db:
             db.execute("UPDATE workflow_status SET recovery_attempts = ?", (MAX_RECOVERIES + 1,))
         async with launched(tmp_path, model) as (_, parts):

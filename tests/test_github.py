@@ -16,9 +16,9 @@ from starlette.responses import JSONResponse
 from agent import net
 from agent.errors import Objection, PublishError
 from agent.publish.git import Repositories
-from agent.publish.github import Found, GitHubPublisher
-from agent.publish.github_api import UNSPACED_MUTATIONS, Answer, GitHubApi, refusal, sentence
-from agent.publish.pages import diagnosis
+from agent.publish.github.api import UNSPACED_MUTATIONS, Answer, GitHubApi, refusal, sentence
+from agent.publish.github.pages import diagnosis
+from agent.publish.github.publisher import Found, GitHubPublisher
 from agent.publish.publisher import REMEDY_S, Commit, Outcome, Publisher, Wish, publish
 from agent.records import Publication
 from agent.testing.github import FakeGitHub

@@ -7,19 +7,19 @@ from contextlib import aclosing, closing
 from pathlib import Path
 from typing import Any
 
-from agent.assessor import Assessor
-from agent.buyer import Buyer
-from agent.hands import DurableHands
+from agent.browser.chromium import Browser
+from agent.browser.network import Recorded
 from agent.prompts import PROMPTS
 from agent.publish.git import Repositories
 from agent.publish.publisher import Site
 from agent.records import ToolCall
-from agent.review.browser import Browser
 from agent.review.live import LiveReview
-from agent.review.sources import Recorded
 from agent.sandbox.sandbox import Sandbox
 from agent.store import Store
-from agent.workshop import Workshop
+from agent.worker.hands import DurableHands
+from agent.worker.model_calls import Buyer
+from agent.worker.reader import Assessor
+from agent.worker.workshop import Workshop
 from agent.workspace import Workspace, sha256
 from tests.doors import TASK_ID, task
 from tests.harness import Internet

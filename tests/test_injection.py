@@ -18,7 +18,7 @@ import openpyxl
 import pytest
 
 from agent import net
-from agent.files.previews import fence
+from agent.quoting import fence
 from agent.workspace import sha256
 from tests.harness import README, SECRET, Internet, Json, attachment, evaluator, serving, settings, task, traces
 from tests.provider import Answer, calls, provider, says

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from agent import attachments, checks
 from agent.errors import BadRequest
-from agent.intake import authorized, parse, repo_name
+from agent.intake import attachments, checks
+from agent.intake.request import authorized, parse, repo_name
 from agent.records import Check, Skipped, Task
 from agent.workspace import safe_path
 

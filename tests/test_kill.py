@@ -16,7 +16,7 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from agent.review.browser import find
+from agent.browser.chromium import find
 from agent.settings import Settings
 from agent.testing.github import FakeGitHub
 from tests.harness import (

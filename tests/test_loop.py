@@ -19,7 +19,7 @@ from agent.loop import (
     objected,
 )
 from agent.records import Fetched, Finding, Json, Reply, Review, ToolCall, ToolResult, Usage, Verdict
-from agent.tools.toolbox import Batch
+from agent.tools.registry import Batch
 from agent.workspace import Workspace
 
 PLENTY = Limits(turns=20, tokens=1_000_000)

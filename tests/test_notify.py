@@ -5,8 +5,9 @@ import json
 
 import pytest
 
-from agent import net, notify
+from agent import net
 from agent.records import Attempt, Publication, Task
+from agent.worker import notify
 from tests.loopback import HANG, Loopback, answer
 
 PUBLICATION = Publication(

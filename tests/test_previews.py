@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from agent.errors import ToolError
 from agent.files.looks import Window
-from agent.files.previews import excerpt, fence, preview, previews
+from agent.files.previews import excerpt, preview, previews
+from agent.quoting import fence
 from tests.files import pdf, picture, sheet_of, sound, xlsx, zipped
 
 SALES = "id,region,sales\n" + "".join(f"{n},{'north' if n % 2 else ''},{n}.5\n" for n in range(1, 501))

@@ -10,18 +10,18 @@ from typing import Any
 
 import pytest
 
+from agent.cli.probe import lend
+from agent.llm.capabilities import HARD_FILES, LEFT, READY, RIGHT, Interview
 from agent.llm.choice import choose_models
 from agent.llm.gateway import Gateway
-from agent.llm.interview import HARD_FILES, LEFT, READY, RIGHT, Interview
 from agent.llm.providers import ModelChoice, informed
 from agent.llm.text_protocol import is_due
-from agent.probe import lend
 from agent.prompts import PROMPTS, Prompts
 from agent.records import Json, Profile
 from agent.settings import Settings
 from agent.store import PROFILE_VERSION, Store
 from agent.store import profiles as profiles_table
-from agent.tools import toolbox
+from agent.tools import registry
 from tests.harness import PAGE, README, attachment, evaluator, good_site, serving, settings, task
 from tests.provider import Answer, calls, chat, completion, cut, fault, provider, says
 from tests.test_gateway import CANARY, Time, choice
@@ -65,7 +65,7 @@ def interviewed(answers: Answers) -> tuple[Interview, list[Json], Time]:
         interview = Interview(
             Gateway([one]),
             Profile(key=one.profile_key, made_at=0),
-            schemas=toolbox.schemas(),
+            schemas=registry.schemas(),
             prompts=Prompts(PROMPTS),
             sleep=now.sleep,
         )

@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 import agent
-from agent import cli
+from agent.cli import main as cli
 from agent.prompts import TEMPLATES, Prompts
 from agent.settings import Settings
 
@@ -178,15 +178,15 @@ def test_import_contracts_catch_a_floor_that_looks_up_and_a_library_away_from_it
     shutil.copytree(ROOT / "agent", tmp_path / "agent", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     with (tmp_path / "agent" / "records.py").open("a") as records:
-        records.write("\nimport agent.engine\nimport litellm\n")
+        records.write("\nimport agent.worker.engine\nimport litellm\n")
     lint = Path(sys.executable).parent / "lint-imports"
     run = subprocess.run([lint, "--no-cache"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert run.returncode == 1
-    assert "agent.records is not allowed to import agent.engine" in run.stdout
+    assert "agent.records is not allowed to import agent.worker" in run.stdout
     assert "agent.records -> litellm" in run.stdout
 
 
-@pytest.mark.parametrize(("file", "finding"), [("agent/web/api.py", "TID251"), ("agent/settings.py", "")])
+@pytest.mark.parametrize(("file", "finding"), [("agent/api/routes.py", "TID251"), ("agent/settings.py", "")])
 def test_the_environment_is_read_by_settings_alone(file: str, finding: str) -> None:
     ruff = [sys.executable, "-m", "ruff", "check", "--select", "TID251", "--stdin-filename", file, "-"]
     source = "from os import environ\n"

@@ -9,11 +9,11 @@ import tiktoken
 
 from agent.errors import ConfigError
 from agent.files.previews import previews
-from agent.intake import parse
+from agent.intake.request import parse
 from agent.prompts import Prompts
 from agent.records import Check
-from agent.tools import toolbox
-from agent.workshop import PREVIEW_CHARS
+from agent.tools import registry
+from agent.worker.workshop import PREVIEW_CHARS
 
 PROMPTS = Path(__file__).parent.parent / "prompts"
 TASKS = Path(__file__).parents[2] / "shared" / "tasks"
@@ -49,7 +49,7 @@ def tokens(monkeypatch: pytest.MonkeyPatch) -> tiktoken.Encoding:
 
 
 def test_system_prompt_and_tools_cost_little(tokens: tiktoken.Encoding) -> None:
-    fixed = Prompts(PROMPTS).render("system.md.j2") + json.dumps(toolbox.schemas())
+    fixed = Prompts(PROMPTS).render("system.md.j2") + json.dumps(registry.schemas())
     assert len(tokens.encode(fixed)) <= MAX_FIXED_TOKENS
 
 

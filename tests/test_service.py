@@ -350,6 +350,7 @@ def test_an_operator_can_have_a_notification_sent_again(
 def test_a_cancelled_task_stops_before_its_next_step(
     door: Door, grader: Evaluator, operate: Callable[..., str]
 ) -> None:
+    HELD.shut()
     task_id = door.send_task(task(grader.url, brief="HOLD this one"))["id"]
     HELD.await_arrival()
     operate("cancel", task_id)
@@ -380,6 +381,7 @@ def test_an_evaluator_that_cannot_be_reached_stays_pending_with_its_reason(door:
 def test_rounds_wait_for_each_other_in_the_order_they_came_and_other_tasks_do_not_wait_for_them(
     door: Door, grader: Evaluator, data_dir: Path
 ) -> None:
+    SLOW.shut()
     one = task(grader.url, brief="SLOW")
     rounds = [{**one, "round": number, "nonce": f"{one['nonce']}-{number}"} for number in range(1, 6)]
     ids = [door.send_task(body)["id"] for body in rounds]

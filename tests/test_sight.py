@@ -11,8 +11,8 @@ from PIL import Image
 
 from agent.errors import Permanent
 from agent.files.images import SEEN_SIDE, picture_uri
+from agent.llm.capabilities import LEFT, PICTURE, RIGHT
 from agent.llm.history import chars, outgoing
-from agent.llm.interview import LEFT, PICTURE, RIGHT
 from agent.llm.providers import ModelChoice
 from agent.llm.sight import PICTURE_CHARS, shown, unseen
 from agent.records import Json, Profile

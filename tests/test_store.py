@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from agent.intake import parse
+from agent.intake.request import parse
 from agent.records import Attempt, Profile, Publication, Task, Usage
 from agent.store import Store
 from agent.workspace import sha256

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from agent.intake import parse
+from agent.browser.chromium import Browser, NoBrowser
+from agent.browser.network import Recorded
+from agent.intake.request import parse
 from agent.net import Resource
 from agent.records import Review
-from agent.review.browser import Browser, NoBrowser
 from agent.review.live import LiveReview
-from agent.review.sources import Recorded
 from agent.workspace import Workspace
 
 FOLDER = Path(__file__).parents[2] / "shared" / "tasks"

@@ -10,7 +10,7 @@ from agent.llm import text_protocol
 from agent.llm.providers import ModelChoice
 from agent.llm.reading import read_reply
 from agent.records import Json, Reply, Usage
-from agent.tools import toolbox
+from agent.tools import registry
 from tests.provider import Answer, call, calls, fault, provider, says
 from tests.test_gateway import ask, choice
 
@@ -202,4 +202,4 @@ def test_every_tool_stands_in_the_instructions() -> None:
         ask(choice(server.url, tool_mode="text"), messages=TASK)
     words = server.requests[0].body["messages"][1]["content"]
     assert "- run_check(): Runs run_check." in words
-    assert {"write_file", "edit_file"} <= {name for name in toolbox.tools() if f"({name})" in words}
+    assert {"write_file", "edit_file"} <= {name for name in registry.tools() if f"({name})" in words}

@@ -16,8 +16,8 @@ import pytest
 from agent.errors import ToolError
 from agent.records import Fetched, Finding, Review, Task, ToolCall
 from agent.sandbox.sandbox import Run, Script
-from agent.tools import toolbox
-from agent.tools.toolbox import MAX_RESULT_CHARS, Batch, Desk
+from agent.tools import registry
+from agent.tools.registry import MAX_RESULT_CHARS, Batch, Desk
 from agent.workspace import MAX_DATA_BYTES, MAX_FILE_BYTES, Workspace, sha256
 from tests import files
 
@@ -79,7 +79,7 @@ def desk(files: Mapping[str, bytes | str] | None = None, **changes: Any) -> Desk
 
 def run(desk: Desk, *calls: tuple[str, Mapping[str, Any]]) -> Batch:
     numbered = [ToolCall(id=f"call-{n}", name=name, arguments=dict(args)) for n, (name, args) in enumerate(calls)]
-    return asyncio.run(toolbox.run(desk, numbered))
+    return asyncio.run(registry.run(desk, numbered))
 
 
 def answer(desk: Desk, name: str, /, **args: Any) -> str:
@@ -93,12 +93,12 @@ BOOK = files.xlsx(("Sheet", [["day", "n", "twice"], ["2024-01-31", 1.0, "=B2*2"]
 
 
 def test_the_tools_are_these_and_cost_no_more_than_this() -> None:
-    schemas = toolbox.schemas()
+    schemas = registry.schemas()
     assert " ".join(schema["function"]["name"] for schema in schemas) == NAMES
     assert len(json.dumps(schemas)) <= MAX_SCHEMA_CHARS
 
 
-@pytest.mark.parametrize("schema", toolbox.schemas(), ids=lambda schema: schema["function"]["name"])
+@pytest.mark.parametrize("schema", registry.schemas(), ids=lambda schema: schema["function"]["name"])
 def test_a_tool_describes_itself_in_words_that_every_provider_knows(schema: dict[str, Any]) -> None:
     function = schema["function"]
     name, parameters = function["name"], function["parameters"]
@@ -128,8 +128,8 @@ def check_plain(schema: dict[str, Any]) -> None:
 
 
 def test_schemas_are_the_same_bytes_in_every_process_and_sorted() -> None:
-    code = "import json; from agent.tools.toolbox import schemas; print(json.dumps(schemas()))"
-    root = Path(toolbox.__file__).parents[2]
+    code = "import json; from agent.tools.registry import schemas; print(json.dumps(schemas()))"
+    root = Path(registry.__file__).parents[2]
     other = subprocess.run(
         [sys.executable, "-c", code],
         cwd=root,
@@ -137,8 +137,8 @@ def test_schemas_are_the_same_bytes_in_every_process_and_sorted() -> None:
         capture_output=True,
         check=True,
     )
-    assert other.stdout.decode().strip() == json.dumps(toolbox.schemas())
-    names = [schema["function"]["name"] for schema in toolbox.schemas()]
+    assert other.stdout.decode().strip() == json.dumps(registry.schemas())
+    names = [schema["function"]["name"] for schema in registry.schemas()]
     assert names == sorted(names)
 
 
@@ -164,7 +164,7 @@ def test_all_calls_of_a_turn_run_in_order_and_all_are_answered() -> None:
 
 def test_a_call_with_a_problem_is_answered_and_not_run() -> None:
     call = ToolCall(id="x", name="write_file", arguments={"path": "a", "content": ""}, problem="the JSON ends early")
-    batch = asyncio.run(toolbox.run(desk(), [call]))
+    batch = asyncio.run(registry.run(desk(), [call]))
     assert batch.results[0].text == "write_file failed: the JSON ends early"
     assert len(batch.workspace) == 0
 
@@ -610,7 +610,7 @@ def test_a_run_that_cannot_be_had_is_answered(args: dict[str, str], told: str) -
 
 
 def test_a_tool_that_does_not_work_here_is_not_listed() -> None:
-    names = [schema["function"]["name"] for schema in toolbox.schemas(without=["run_python"])]
+    names = [schema["function"]["name"] for schema in registry.schemas(without=["run_python"])]
     assert " ".join(names) == NAMES.replace("run_python ", "")
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
+from agent.publish.workflows import parse, parsed, publish_pages
 from agent.review.review import review
 from agent.testing.github import FakeGitHub
-from agent.workflows import parse, parsed, publish_pages
 from tests.harness import Door, Evaluator, Json, evaluator, free_port, good_site, listening, serving, settings, task
 from tests.provider import Answer, Provider, calls, provider
 from tests.test_review import site

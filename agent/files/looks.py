@@ -28,8 +28,9 @@ from agent.files.images import image_facts, svg_facts
 from agent.files.outlines import language, outline
 from agent.files.pdfs import PDF_MAGIC, pdf_pages
 from agent.files.tables import Table, csv_rows, survey
-from agent.files.texts import clip, decoded, line_ends
+from agent.files.texts import decoded, line_ends
 from agent.files.trees import follow, json_text, json_tree, shape, yaml_tree
+from agent.quoting import clip
 
 RAW_TREE_CHARS = 2_000  # of JSON or YAML shown as it stands
 SHEET_CELLS, CSV_CELLS = 300_000, 3_000_000  # walked for a first look, some 3 s each; beyond it says "more than"

@@ -5,7 +5,7 @@ import re
 import warnings
 from collections.abc import Iterator
 
-from agent.files.texts import clip
+from agent.quoting import clip
 
 MAX_PARSED_CHARS = 100_000  # of Python, some 1 s at worst; longer files are outlined by their lines
 MAX_ENTRIES = 60

@@ -1,22 +1,10 @@
 """A file as a short text: the facts in our words, then foreign text inside a fence that it cannot imitate."""
 
-import re
 from collections.abc import Mapping
 
 from agent.errors import ToolError
 from agent.files.looks import FIRST_LOOK, Look, Window, look, text_look
-from agent.files.texts import clip
-
-LABEL_CHARS = 80
-
-_UNSHOWABLE = re.compile(  # controls, lone surrogates, marks of the text direction, what has no width, invisible tags
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff"
-    "\ud800-\udfff\U000e0000-\U000e007f]"
-)
-_DASHES = (
-    "\ufffd\u2010-\u2015\u2212\u2500-\u2503\ufe58\ufe63\uff0d=_~-"  # and what is left of a hidden sign between them
-)
-_FORGED_FENCE = re.compile(rf"^(?=[^\w\n]*[{_DASHES}]{{3,}}[^\w\n]*(?:begin|end)\b)", re.MULTILINE | re.IGNORECASE)
+from agent.quoting import clip, fence, label
 
 
 def preview(name: str, data: bytes, *, max_chars: int, window: Window = FIRST_LOOK) -> str:
@@ -45,24 +33,6 @@ def excerpt(name: str, data: bytes, *, max_chars: int, window: Window = FIRST_LO
     """Like `preview`, but text of any kind is shown as its lines, exactly."""
     found = text_look(data, window) or look(name, data, window)
     return _compose(name, found, window, max_chars)
-
-
-def fence(name: str, text: str, *, max_chars: int) -> str:
-    """Foreign text between two lines that it cannot imitate, at most `max_chars` long."""
-    begin, end = f"--- begin {label(name)} (untrusted data) ---", f"--- end {label(name)} ---"
-    room = max(0, max_chars - len(begin) - len(end) - 2)
-    return f"{begin}\n{clip(_FORGED_FENCE.sub('| ', plain(text)), room)}\n{end}"
-
-
-def plain(text: str) -> str:
-    """Without characters that hide text, upset a terminal or cannot be stored; each becomes U+FFFD."""
-    return _UNSHOWABLE.sub("\ufffd", text)
-
-
-def label(name: str) -> str:
-    """A name as one short line, in quotes when it reads like a sentence."""
-    line = clip(" ".join(plain(name).split()), LABEL_CHARS)
-    return f'"{line.replace(chr(34), chr(39))}"' if " " in line else line
 
 
 # -- from a look to text -----------------------------------------------------------------------------------------------

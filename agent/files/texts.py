@@ -30,12 +30,6 @@ def line_ends(text: str) -> str:
     return " ending in LF" if not crlf else " ending in CRLF" if crlf == breaks else ", ends mixed"
 
 
-def clip(text: str, max_chars: int) -> str:
-    if len(text) <= max_chars:
-        return text
-    return text[: max_chars - 1] + "…" if max_chars > 0 else ""
-
-
 def csv_text(rows: Iterable[Sequence[str]], width: int) -> str:
     """The rows as csv with lines that end in LF, each filled up to `width` cells."""
     text = io.StringIO()

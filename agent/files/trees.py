@@ -13,7 +13,7 @@ from itertools import chain, islice
 from typing import Any
 
 from agent.errors import ToolError
-from agent.files.texts import clip
+from agent.quoting import clip
 
 MAX_JSON_CHARS = 5_000_000  # read, it takes up to thirty times as much memory
 MAX_YAML_CHARS = 1_000_000  # some 2 s, 4 s at worst

@@ -9,8 +9,8 @@ from typing import Any, Literal, Protocol, TypeVar
 from agent.errors import Objection, PublishError
 from agent.events import emit
 from agent.publish.git import HeadMoved, Repositories
+from agent.publish.workflows import publish_pages
 from agent.records import Publication, Record
-from agent.workflows import publish_pages
 
 Step = Callable[[str, Callable[[], Awaitable[Any]]], Awaitable[Any]]  # runs an action once, by name, and keeps its JSON
 

@@ -6,9 +6,9 @@ axe takes about 0.3 s of a page: it looks at pages that fail anyway, and once at
 from functools import cache
 from importlib import resources
 
+from agent.browser.chromium import PageFault, Tab
+from agent.quoting import quote
 from agent.records import Finding
-from agent.review.browser import PageFault, Tab
-from agent.review.evidence import quote
 
 RULE = "accessibility"
 MAX_SHOWN = 4

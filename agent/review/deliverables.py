@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
+from agent.quoting import missing, nearest, quote
 from agent.records import Task
 from agent.review.dom import Dom, composed, mentions
-from agent.review.evidence import Faults, Undecided, missing, nearest, quote
+from agent.review.evidence import Faults, Undecided
 from agent.review.shapes import Shape, parse_shape, shape_faults
 from agent.review.site import Site
 from agent.review.wording import (

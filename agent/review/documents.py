@@ -3,7 +3,8 @@
 from typing import Any
 from xml.parsers import expat
 
-from agent.review.evidence import Faults, Undecided, quote
+from agent.quoting import quote
+from agent.review.evidence import Faults, Undecided
 from agent.review.site import Site, parse_json
 
 _SVG = "http://www.w3.org/2000/svg svg"

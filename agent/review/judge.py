@@ -9,10 +9,9 @@ from typing import Annotated
 
 from pydantic import ConfigDict, StringConstraints, ValidationError
 
-from agent.files.previews import fence
 from agent.llm.reading import json_object
+from agent.quoting import fence, one_line, quote
 from agent.records import NOTHING, Check, Finding, Record, Review, Usage, Verdict
-from agent.review.evidence import one_line, quote
 from agent.review.probes import Compiled, JudgeProbe
 from agent.review.wording import file_names
 from agent.workspace import Workspace

@@ -10,22 +10,22 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from agent.browser.checks import HOPELESS_S, Outcome, patience, patience_s, run_checks
+from agent.browser.chromium import DESKTOP, PHONE, Browser, Gone, NoBrowser, PageFault, Tab
+from agent.browser.network import PROBE_URL, Fetch, Sources
 from agent.net import hosts_in
+from agent.quoting import one_line, quote
 from agent.records import Check, Finding, Review, Task
 from agent.review import observations
 from agent.review.accessibility import accessibility
-from agent.review.browser import DESKTOP, PHONE, Browser, Gone, NoBrowser, PageFault, Tab
-from agent.review.evidence import one_line, quote
 from agent.review.judge import exhibits
 from agent.review.probes import Compiled, FileProbe, JsProbe, JudgeProbe, Probe, needed
 from agent.review.probing import believed, read_file, run_probes
 from agent.review.prose import STATIC
 from agent.review.review import MAX_EVIDENCE_CHARS, review
-from agent.review.running import HOPELESS_S, Outcome, patience, patience_s, run_checks
 from agent.review.secrets import redact
-from agent.review.site import INDEX, Site
-from agent.review.sources import PROBE_URL, Fetch, Sources
-from agent.workspace import Workspace
+from agent.review.site import Site
+from agent.workspace import INDEX, Workspace
 
 MAX_REVIEW_S = 25.0  # within what every deadline keeps for publishing and the call back
 LOOK_S = 8.0

@@ -5,12 +5,13 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from agent.browser.chromium import PageFault, Tab
+from agent.browser.network import LIBRARIES, Sources
+from agent.quoting import quote
 from agent.records import Check
-from agent.review.browser import PageFault, Tab
 from agent.review.datasets import tables
-from agent.review.evidence import Faults, Undecided, quote
-from agent.review.site import INDEX
-from agent.review.sources import LIBRARIES, Sources
+from agent.review.evidence import Faults, Undecided
+from agent.workspace import INDEX
 
 DATA_ENDINGS = (".csv", ".tsv", ".json")
 MAX_DATA_BYTES = 1_000_000

@@ -5,14 +5,15 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from itertools import groupby
 
+from agent.browser.checks import OWN_FAULT, Outcome, acts, run_checks, truthy
+from agent.browser.chromium import NO_ANSWER, Answer, Browser, Gone, PageFault, Request, Tab
+from agent.browser.network import Sources
+from agent.quoting import missing, quote
 from agent.records import Check
 from agent.review import documents
-from agent.review.browser import NO_ANSWER, Answer, Browser, Gone, PageFault, Request, Tab
-from agent.review.evidence import Undecided, missing, quote
+from agent.review.evidence import Undecided
 from agent.review.probes import FileProbe, JsProbe, Probe, Step, judges
-from agent.review.running import OWN_FAULT, Outcome, acts, run_checks, truthy
 from agent.review.site import Site
-from agent.review.sources import Sources
 
 DRY_RUN_S = 10.0  # of all probes together
 EMPTY_PAGE = b'<!doctype html><html lang="en"><head><meta charset="utf-8"><title></title></head><body></body></html>'

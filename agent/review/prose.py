@@ -10,12 +10,14 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from agent.quoting import missing, quote
 from agent.review import deliverables, documents, provenance, repository
 from agent.review.dom import Dom
-from agent.review.evidence import Faults, Undecided, missing, quote, settle
+from agent.review.evidence import Faults, Undecided, settle
 from agent.review.shapes import kind_fits, kind_named
-from agent.review.site import INDEX, Site
+from agent.review.site import Site
 from agent.review.wording import FILE, NUMBER, QUOTED, file_names, plain, words_asked
+from agent.workspace import INDEX
 
 MAX_CHECK_CHARS = 2_000
 MAX_MATCHES = 20

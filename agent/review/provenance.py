@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from urllib.parse import urlsplit
 
+from agent.browser.network import LIBRARY_HOSTS
+from agent.quoting import one_line, quote
 from agent.review.datasets import (
     BOOK_ENDINGS,
     DATA_ENDINGS,
@@ -21,8 +23,7 @@ from agent.review.datasets import (
     numbers,
     telling,
 )
-from agent.review.evidence import Faults, Undecided, one_line, quote
-from agent.review.hosts import LIBRARY_HOSTS
+from agent.review.evidence import Faults, Undecided
 from agent.review.site import JSON_ENDINGS, Site
 from agent.review.wording import MAX_TEXT_CHARS, SENTENCE_END, file_names, plain
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
+from agent.quoting import one_line, quote
 from agent.records import Finding, Review
 from agent.review import accessibility
-from agent.review.evidence import one_line, quote
 
 MAX_CHARS = 2_400
 MAX_TEXT_CHARS = 160

@@ -3,13 +3,14 @@
 import re
 from collections.abc import Iterator
 
+from agent.quoting import listing, missing, quote
 from agent.records import Task
 from agent.review.documents import json_faults
-from agent.review.evidence import Faults, listing, missing, quote
+from agent.review.evidence import Faults
 from agent.review.markup import without_comments
-from agent.review.site import INDEX, JSON_ENDINGS, Site
+from agent.review.site import JSON_ENDINGS, Site
 from agent.review.wording import MAX_TEXT_CHARS, SENTENCE_END, clean
-from agent.workspace import ENGINE_FILES, MAX_FILE_BYTES, MAX_FILES, WORKFLOWS
+from agent.workspace import ENGINE_FILES, INDEX, MAX_FILE_BYTES, MAX_FILES, WORKFLOWS
 
 README = "README.md"
 MIN_README_WORDS = 80

@@ -8,17 +8,18 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 
+from agent.quoting import one_line
 from agent.records import Check, Finding, Review, Task, Verdict
 from agent.review import deliverables, expressions, prose, repository
 from agent.review.dom import Dom
-from agent.review.evidence import Faults, Undecided, one_line, settle
+from agent.review.evidence import Faults, Undecided, settle
 from agent.review.provenance import provenance
 from agent.review.references import references
 from agent.review.scripts import syntax_faults
 from agent.review.secrets import leaks, redact
-from agent.review.site import INDEX, Site
+from agent.review.site import Site
 from agent.review.workflows import workflows
-from agent.workspace import Workspace
+from agent.workspace import INDEX, Workspace
 
 MAX_EVIDENCE_CHARS = 600
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from agent.review.evidence import quote
+from agent.quoting import quote
 
 MAX_SHAPE_CHARS = 3_000
 MAX_DEPTH = 8

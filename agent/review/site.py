@@ -9,17 +9,17 @@ from typing import Any, NoReturn
 
 from tree_sitter import Tree
 
+from agent.quoting import missing
 from agent.records import Task
-from agent.review.evidence import Undecided, missing
+from agent.review.evidence import Undecided
 from agent.review.markup import Page
 from agent.review.scripts import Script, parse
-from agent.workspace import Workspace, is_published
+from agent.workspace import INDEX, Workspace, is_published
 
 MAX_TEXT_BYTES = 1_000_000  # of a file that is read as text
 MAX_TOTAL_BYTES = 4_000_000  # of all of them: the smallest come first
 MAX_CPU_S = 2.0  # of one review, on this thread; what is left then stays undecided
 
-INDEX = "index.html"
 SCRIPT_ENDINGS = (".js", ".mjs")
 PAGE_ENDINGS = (".html", ".htm")
 JSON_ENDINGS = (".json", ".geojson", ".webmanifest")

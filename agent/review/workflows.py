@@ -5,9 +5,7 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-from agent.review.evidence import Faults, listing, quote
-from agent.review.site import Site
-from agent.workflows import (
+from agent.publish.workflows import (
     CHECKOUT,
     DEPLOY,
     MAX_FILES,
@@ -20,6 +18,9 @@ from agent.workflows import (
     text,
     uses,
 )
+from agent.quoting import listing, quote
+from agent.review.evidence import Faults
+from agent.review.site import Site
 
 KEYS = frozenset(("name", "run-name", "on", "permissions", "env", "defaults", "concurrency", "jobs"))
 NEEDED = ("pages", "id-token")

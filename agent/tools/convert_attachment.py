@@ -11,7 +11,7 @@ from pydantic import Field
 from agent.files.conversions import Wish, convert
 from agent.files.previews import preview
 from agent.records import Record
-from agent.tools.toolbox import Desk, Outcome, attachment
+from agent.tools.registry import Desk, Outcome, attachment
 from agent.workspace import MAX_DATA_BYTES
 
 SHOWN_RESULT_CHARS = 700

@@ -8,9 +8,10 @@ from itertools import islice
 from pydantic import Field
 
 from agent.errors import ToolError
-from agent.files.previews import excerpt, fence
+from agent.files.previews import excerpt
+from agent.quoting import fence
 from agent.records import Record
-from agent.tools.toolbox import SHOWN_CHARS, Desk, Outcome, existing
+from agent.tools.registry import SHOWN_CHARS, Desk, Outcome, existing
 
 MISSES_BEFORE_REWRITE = 2
 WHOLE_FILE_CHARS = 12_000

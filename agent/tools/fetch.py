@@ -10,7 +10,7 @@ from agent.files.tables import list_rows, lists_in
 from agent.files.texts import csv_text
 from agent.files.trees import json_tree
 from agent.records import Fetched, Record
-from agent.tools.toolbox import SHOWN_CHARS, Desk, Outcome
+from agent.tools.registry import SHOWN_CHARS, Desk, Outcome
 from agent.workspace import MAX_DATA_BYTES
 
 MAX_FETCHES = 24  # a task, refused and failed ones too

@@ -7,7 +7,7 @@ from pydantic import Field
 from agent.files.looks import Window
 from agent.files.previews import preview
 from agent.records import Record
-from agent.tools.toolbox import SHOWN_CHARS, Desk, Outcome, attachment
+from agent.tools.registry import SHOWN_CHARS, Desk, Outcome, attachment
 
 
 class Args(Record):

@@ -7,7 +7,7 @@ from pydantic import Field
 from agent.files.looks import Window
 from agent.files.previews import excerpt
 from agent.records import Record
-from agent.tools.toolbox import SHOWN_CHARS, Desk, Outcome, existing
+from agent.tools.registry import SHOWN_CHARS, Desk, Outcome, existing
 
 
 class Args(Record):

@@ -3,9 +3,9 @@
 from pydantic import ConfigDict
 
 from agent.errors import ToolError
-from agent.files.previews import fence
+from agent.quoting import fence
 from agent.records import Record
-from agent.tools.toolbox import SHOWN_CHARS, Desk, Outcome
+from agent.tools.registry import SHOWN_CHARS, Desk, Outcome
 
 
 class Args(Record):

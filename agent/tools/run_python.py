@@ -11,10 +11,10 @@ from fnmatch import fnmatchcase
 from pydantic import ConfigDict
 
 from agent.errors import ToolError
-from agent.files.previews import fence, label
+from agent.quoting import fence, label
 from agent.records import Record
 from agent.sandbox.sandbox import LIMITS, Run, Script
-from agent.tools.toolbox import Desk, Outcome, existing
+from agent.tools.registry import Desk, Outcome, existing
 from agent.workspace import MAX_DATA_BYTES, Workspace
 
 CODE = "__code__.py"  # where `code` lies among the files

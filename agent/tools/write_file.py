@@ -1,7 +1,7 @@
 """Create or replace a whole text file of the site."""
 
 from agent.records import Record
-from agent.tools.toolbox import Desk, Outcome
+from agent.tools.registry import Desk, Outcome
 
 
 class Args(Record):

@@ -8,9 +8,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from agent.publish.git import Repositories
+from agent.publish.workflows import parsed
 from agent.records import Json
 from agent.testing.github.state import Call, Repo, Run, Switches
-from agent.workflows import parsed
 from agent.workspace import WORKFLOWS
 
 NO_PAGES = "##[error]Get Pages site failed. Please verify that the repository has Pages enabled for GitHub Actions."

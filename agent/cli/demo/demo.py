@@ -1,0 +1,150 @@
+"""A task in two rounds, end to end on this machine: every part is the real one, only the model's answers are recorded.
+
+The service runs behind its own ports; the demo is a client of it, and the evaluator a stranger to it.
+"""
+
+import asyncio
+import json
+import signal
+import time
+from collections.abc import Sequence
+from contextlib import aclosing
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from agent.browser.chromium import Browser
+from agent.cli import client
+from agent.cli.demo.evaluator import Site, visit
+from agent.cli.demo.harness import Venue, venue
+from agent.cli.demo.results import Result, compare, passed
+from agent.cli.demo.rounds import ROUNDS, Round
+from agent.cli.show import mark, plain
+from agent.errors import AgentError
+from agent.records import Json
+from agent.settings import Settings
+
+REPLAY: Json = {
+    "llm_model": f"replay/{Path(__file__).parents[3] / 'examples' / 'demo.replay.json'}",
+    "llm_fallback_models": "",
+    "llm_base_url": None,
+    "llm_api_key": None,
+}
+REPLAYED = """\
+The model is replayed: its answers were written beforehand (examples/demo.replay.json), all other parts are real.
+With a live model: set LLM_MODEL and its key, then run python main.py demo --live"""
+UNSEEN = """\
+There is no Chromium here: pages are read, not run, and the checks are such that reading decides them."""
+LIVE = "The model is the live one that this environment names."
+
+
+async def play(
+    console: Console, *, model: Json, once: bool, as_json: bool, port: int | None, github: bool = False
+) -> bool:
+    """Whether both rounds were called back and every check held. Goes on serving until a signal, unless `once`.
+
+    `model` overrides settings of the model: REPLAY, or nothing for the one of the environment.
+    """
+    with TemporaryDirectory(prefix="agent-demo-", ignore_cleanup_errors=True) as folder:
+        async with venue(console, Path(folder), port=wanted_port(port), model=model, github=github) as place:
+            seen = await runs_pages(place.settings.browser)
+            console.print(introduction(place, seen=seen))
+            results: list[Result] = []
+            for round_ in ROUNDS if seen else [round_.without_browser() for round_ in ROUNDS]:
+                results.append(await play_round(place, round_, results))
+            console.print(Text(), results_table(results), conclusion(place, results, once=once))
+            if as_json:
+                console.file.write(json.dumps({"rounds": [result.as_json() for result in results]}) + "\n")
+                console.file.flush()
+            if not once:
+                await stopped_by_signal()
+    return passed(results)
+
+
+async def runs_pages(browser: str) -> bool:
+    """Whether a Chromium starts here."""
+    async with aclosing(Browser(browser)) as chromium:
+        try:
+            await chromium.start()
+        except AgentError:
+            return False
+        return True
+
+
+def wanted_port(port: int | None) -> int:
+    """The one asked for, else PORT where it is set, else any."""
+    settings = Settings.load(secret="the demo makes its own")  # noqa: S106
+    if port is None and "port" in settings.model_fields_set:
+        return settings.port
+    return port or 0
+
+
+async def play_round(place: Venue, round_: Round, earlier: Sequence[Result]) -> Result:
+    """Raises AgentError when the service does not take the task."""
+    task, began = round_.request(nonce=client.new_nonce()), time.monotonic()
+    status, call = await place.deliver(task, f"round {round_.number}")
+    seconds = time.monotonic() - began
+    rows = compare(round_, task, status, call, await looked_at(call), earlier)
+    return Result(round_.number, call, rows, status.usage.model_calls, seconds, await place.pictures(status))
+
+
+async def looked_at(call: Json) -> Site | str:
+    """The site, or why there is none to look at."""
+    try:
+        return await visit(call) if call else "no call back came"
+    except AgentError as error:
+        return str(error)
+
+
+async def stopped_by_signal() -> None:
+    """Until SIGINT or SIGTERM."""
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await stop.wait()
+
+
+# -- what people read -----------------------------------------------------------------------------------------------
+
+
+def introduction(place: Venue, *, seen: bool) -> Text:
+    model = REPLAYED if (place.settings.llm_model or "").startswith("replay/") else LIVE
+    places = f"The service listens on {place.api_url}, its evaluator on {place.evaluation_url}"
+    return Text("\n".join([places, model, *([] if seen else [UNSEEN]), ""]))
+
+
+def results_table(results: Sequence[Result]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for heading in ("", "check", "service", "evaluator", "evidence"):
+        table.add_column(heading, overflow="fold", no_wrap=heading in ("service", "evaluator"))
+    for result in results:
+        summary = f"model calls: {result.model_calls}, seconds: {result.seconds:.1f}"
+        table.add_row(Text(), Text(f"round {result.number}", style="bold"), Text(), Text(), Text(summary, style="dim"))
+        for row in result.rows:
+            service = mark(row.service) if row.service else Text("-", style="dim")
+            own = mark("pass" if row.grade.held else "fail")
+            evidence = "; service: ".join(filter(None, (row.grade.evidence, row.remark)))
+            table.add_row(mark(row.verdict), Text(plain(row.text)), service, own, Text(plain(evidence), style="dim"))
+    return table
+
+
+def conclusion(place: Venue, results: Sequence[Result], *, once: bool) -> Text:
+    verdicts = [row.verdict for result in results for row in result.rows]
+    text = Text()
+    if passed(results):
+        text.append(f"\nBoth rounds were called back, and all {len(verdicts)} checks hold.\n", style="bold green")
+    else:
+        bad = len(verdicts) - verdicts.count("pass")
+        text.append(f"\nNot all is well: {bad} of {len(verdicts)} checks do not hold.\n", style="bold red")
+    call = results[-1].call
+    for name, url in (
+        ("site", call.get("pages_url")),
+        ("repository", call.get("repo_url")),
+        *(("picture", url) for url in results[-1].pictures),
+        ("dashboard", place.api_url),
+    ):
+        text.append(f"{name:<12}{plain(url)}\n" if url else "")
+    return text if once else text.append("Serving until Ctrl-C.\n", style="dim")

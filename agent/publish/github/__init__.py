@@ -1,0 +1,1 @@
+"""GitHub Pages as a publisher."""
