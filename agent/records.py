@@ -172,21 +172,38 @@ class Fetched(Record):
     error: str | None = None
 
 
+# certain: by the evaluator's own expression, or wrong on any site · confirmed: an acceptance test fails, and a second
+# look said that the site is wrong · doubt: one fails, nobody was asked yet · guess: nobody can be asked any more.
+# A doubt and a guess are undecided, and told; they rank nothing.
+Standing = Literal["certain", "confirmed", "doubt", "guess"]
+
+
 class Finding(Record):
-    """The verdict on one check (origin check, earlier) or on one rule that every site must keep (origin rule)."""
+    """The verdict on one check, on one requirement of the brief (need), or on one rule that every site must keep."""
 
     id: str
-    origin: Literal["check", "earlier", "rule"]
+    origin: Literal["check", "need", "rule"]
     text: str
     verdict: Verdict
-    evidence: str  # what was observed; for a failure also what would mend it
-    guess: bool = False  # by a probe or a judge: a model's reading of the check, not the evaluator's own words
+    evidence: str  # what was observed; for a failure also what would fix it
+    earlier: bool = False  # it was asked for in an earlier round
+    standing: Standing = "certain"
+
+
+class TestResult(Record):
+    """What came of one acceptance test."""
+
+    id: str
+    verdict: Verdict
+    evidence: str
+    guess: bool = False  # it fails, but perhaps only because of where the page was run
 
 
 class Review(Record):
-    """All findings on one workspace."""
+    """All findings on one workspace: the evaluator's checks, then requirements, then rules."""
 
     findings: tuple[Finding, ...] = ()
+    results: tuple[TestResult, ...] = ()  # of the acceptance tests behind them
     browser: str = ""  # how far the page was locked in when it was run, or why nothing was run
     snapshot: str = ""  # what a screen reader finds in the page, when a check of its content failed
 
@@ -195,15 +212,24 @@ class Review(Record):
         return tuple(f for f in self.findings if f.verdict == "fail")
 
     @property
+    def told(self) -> tuple[Finding, ...]:
+        """What the writer of the site is told: failures, then guesses."""
+        return (*self.failures, *(f for f in self.findings if f.standing == "guess" and f.verdict == "unknown"))
+
+    @property
+    def doubts(self) -> tuple[Finding, ...]:
+        return tuple(f for f in self.findings if f.standing == "doubt")
+
+    @property
     def passed(self) -> bool:
         """Nothing fails; `unknown` is not a failure."""
         return not self.failures
 
     @property
-    def score(self) -> tuple[int, int, int]:
-        """Greater is better: fewest failed checks of this round, then fewest failures at all, then most passes."""
-        own = sum(f.origin == "check" for f in self.failures)
-        return -own, -len(self.failures), sum(f.verdict == "pass" for f in self.findings)
+    def score(self) -> tuple[int, ...]:
+        """Greater is better: fewest failing checks, then requirements, each of this round first, then rules."""
+        kinds = (("check", False), ("check", True), ("need", False), ("need", True), ("rule", False))
+        return tuple(-sum((f.origin, f.earlier) == kind for f in self.failures) for kind in kinds)
 
 
 StoppedBy = Literal["passed", "stalled", "turns", "tokens", "usd", "deadline", "model", "silent", "fault"]

@@ -181,6 +181,7 @@ class Tab:
 
     def __init__(self, page: "playwright.Page") -> None:
         self._page = page
+        self.step_s = STEP_S
         self.errors: list[str] = []  # uncaught exceptions, each with its stack
         self.console: list[str] = []  # what the browser and the page call errors
         self.oddities: Counter[str] = Counter()  # popups, dialogs, WebSockets
@@ -199,12 +200,48 @@ class Tab:
         await self._settle(5)
 
     async def click(self, selector: str) -> None:
-        """The first that matches, as a person would. Raises PageFault, Gone."""
-        await self._do(self._page.locator(selector).first.click(timeout=STEP_S * 1000), STEP_S + 1)
+        """The first visible one that matches, as a person would. Raises PageFault, Gone."""
+        await self._do((await self._first(selector)).click(timeout=self.step_s * 1000), self.step_s + 1)
 
     async def fill(self, selector: str, value: str) -> None:
+        """Types into a field; of a list it chooses the option. Raises PageFault, Gone."""
+        found = await self._first(selector)
+        if await self._do(found.evaluate("(e) => e.tagName", timeout=self.step_s * 1000), self.step_s + 1) == "SELECT":
+            await self.select(selector, value)
+        else:
+            await self._do(found.fill(value, timeout=self.step_s * 1000), self.step_s + 1)
+
+    async def select(self, selector: str, option: str) -> None:
+        """Chooses an option by its value or its words. Raises PageFault, Gone."""
+        found = await self._first(selector)
+        by_words = """(list, wanted) => [...list.options].find((o) => o.value === wanted)?.value
+          ?? [...list.options].find((o) => o.label.trim().toLowerCase() === wanted.trim().toLowerCase())?.value"""
+        value = await self._do(found.evaluate(by_words, option, timeout=self.step_s * 1000), self.step_s + 1)
+        if value is None:
+            raise PageFault(f"there is no option {option!r}")
+        await self._do(found.select_option(value, timeout=self.step_s * 1000), self.step_s + 1)
+
+    async def tick(self, selector: str, *, on: bool) -> None:
         """Raises PageFault, Gone."""
-        await self._do(self._page.locator(selector).first.fill(value, timeout=STEP_S * 1000), STEP_S + 1)
+        await self._do((await self._first(selector)).set_checked(on, timeout=self.step_s * 1000), self.step_s + 1)
+
+    async def press(self, selector: str, key: str) -> None:
+        """A key in an element, such as Enter. Raises PageFault, Gone."""
+        await self._do((await self._first(selector)).press(key, timeout=self.step_s * 1000), self.step_s + 1)
+
+    async def resize(self, width: int, height: int) -> None:
+        """Raises PageFault, Gone."""
+        await self._do(self._page.set_viewport_size({"width": width, "height": height}), 3)
+
+    async def go_offline(self, offline: bool) -> None:
+        """Raises PageFault, Gone."""
+        await self._do(self._page.context.set_offline(offline), 3)
+
+    async def _first(self, selector: str) -> "playwright.Locator":
+        """The first visible element, or the first one at all where none is visible. Raises PageFault, Gone."""
+        found = self._page.locator(selector)
+        visible = found.filter(visible=True)
+        return visible.first if await self._do(visible.count(), 2) else found.first
 
     async def evaluate(self, source: str, argument: Any = None, *, timeout_s: float = 3.0) -> Any:
         """The value of the source, exactly as Playwright's users get it. Raises PageFault, Gone."""
@@ -222,8 +259,7 @@ class Tab:
 
     async def screenshot(self, size: tuple[int, int]) -> bytes:
         """A PNG of what this window shows first. Raises PageFault, Gone."""
-        width, height = size
-        await self._do(self._page.set_viewport_size({"width": width, "height": height}), 3)
+        await self.resize(*size)
         return bytes(await self._do(self._page.screenshot(animations="disabled", timeout=5000), 6))
 
     async def _settle(self, timeout_s: float) -> None:

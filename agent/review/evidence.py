@@ -2,10 +2,21 @@
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from agent.errors import AgentError
+from agent.records import Verdict
 
 Faults = Iterator[str]  # what is wrong, each with what would mend it; none: the rule holds
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one check or test. `guess`: it fails, but perhaps only because of where the page was run."""
+
+    verdict: Verdict
+    evidence: str
+    guess: bool = False
 
 
 class Undecided(AgentError):

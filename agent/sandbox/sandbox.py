@@ -1,7 +1,7 @@
 """Python scripts run where they can do no harm. It knows nothing of tasks.
 
-A script gets a copy of some files in memory and an interpreter that sees the standard library, openpyxl, and pandas
-where it is installed: no other file of this machine that tells anything, no network, no process, no environment. The
+A script gets a copy of some files in memory and an interpreter that sees the standard library, openpyxl, selectolax, and
+pandas where it is installed: no other file of this machine that tells anything, no network, no process, no environment. The
 walls are the kernel's (see `jail`); where the kernel does not allow them nothing is run, for there is no lesser way.
 """
 
@@ -29,7 +29,7 @@ from agent.sandbox import seccomp
 JAIL = Path(__file__).with_name("jail.py")
 PROJECT = JAIL.parents[2]
 PYTHON = Path(getattr(sys, "_base_executable", "") or sys.executable).resolve()  # of a virtual environment its base
-EXTRA = ("pandas", "openpyxl")  # each with what it needs; the first is pyproject's extra `data`
+EXTRA = ("pandas", "openpyxl", "selectolax")  # each with what it needs; the first is pyproject's extra `data`
 PACKAGES = "/packages"  # where the jail shows them
 SYSTEM = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/share/zoneinfo", "/etc/ld.so.cache")
 

@@ -4,9 +4,9 @@ import time
 from collections.abc import Sequence
 
 from agent.review.evidence import Undecided
-from agent.review.markup import Page
-from agent.review.scripts import Script, parse, syntax_faults
-from agent.review.site import PAGE_ENDINGS, SCRIPT_ENDINGS, parse_json
+from agent.review.static.html import Page
+from agent.review.static.javascript import Script, parse, syntax_faults
+from agent.review.static.site import PAGE_ENDINGS, SCRIPT_ENDINGS, parse_json
 
 MAX_CPU_S = 1.0
 

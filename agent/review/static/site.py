@@ -3,17 +3,16 @@
 import json
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
-from types import MappingProxyType
 from typing import Any, NoReturn
 
 from tree_sitter import Tree
 
 from agent.quoting import missing
-from agent.records import Task
 from agent.review.evidence import Undecided
-from agent.review.markup import Page
-from agent.review.scripts import Script, parse
+from agent.review.static.html import Page
+from agent.review.static.javascript import Script, parse
 from agent.workspace import INDEX, Workspace, is_published
 
 MAX_TEXT_BYTES = 1_000_000  # of a file that is read as text
@@ -30,34 +29,24 @@ class Site:
 
     def __init__(
         self,
-        task: Task,
         workspace: Workspace,
         attachments: Mapping[str, bytes],
         secrets: Sequence[str] = (),
-        downloads: Mapping[str, bytes | None] = MappingProxyType({}),
+        *,
+        workflows: bool = False,
     ) -> None:
-        self.task = task
+        """`workflows`: whether the task asks for a workflow file."""
         self.workspace = workspace
-        self.attached = attachments
-        self.downloads = downloads  # address → what it served; None: it gave no answer
         self.attachments = {name: data for name, data in attachments.items() if is_published(name)}
         self.secrets = secrets  # values that no file and no evidence may hold
+        self.workflows = workflows
         self.until = time.thread_time() + MAX_CPU_S
         self._readable = _smallest_first(workspace)
         self._trees: dict[Script, Tree] = {}
         self.pages: dict[str, Page] = {}  # those that could be parsed
-        self._unread = [p for p in self.paths(*PAGE_ENDINGS, *SCRIPT_ENDINGS) if p not in self._readable]
         for path in self.readable(*PAGE_ENDINGS):
-            try:
+            with suppress(Undecided):
                 self.pages[path] = Page(path, self.text(path))
-            except Undecided:
-                self._unread.append(path)
-
-    def complete(self) -> "Site":
-        """Itself, for rules that conclude from absence. Raises Undecided unless all pages and scripts were read."""
-        if self._unread:
-            raise Undecided(f"{self._unread[0]} is too large, or nested too deeply, to be read here")
-        return self
 
     def text(self, path: str) -> str:
         """Raises Undecided for a missing or too large file."""
@@ -66,10 +55,6 @@ class Site:
         if path not in self._readable:
             raise Undecided(f"{path} is too large to be read here")
         return self.workspace.text(path)
-
-    def json(self, path: str) -> Any:
-        """The parsed document. Raises ValueError for what a strict parser refuses, Undecided as `text`."""
-        return parse_json(self.text(path))
 
     def paths(self, *endings: str) -> list[str]:
         return [path for path in self.workspace if path.lower().endswith(endings)]
@@ -83,13 +68,6 @@ class Site:
             self._trees[script] = parse(script.code, until=self.until)
         return self._trees[script]
 
-    @property
-    def index(self) -> Page:
-        """Raises Undecided when there is none to be read."""
-        if INDEX not in self.pages:
-            raise Undecided(f"there is no {INDEX} that can be read")
-        return self.pages[INDEX]
-
     @cached_property
     def scripts(self) -> tuple[Script, ...]:
         """Inline scripts of every page, then script files."""
@@ -101,16 +79,6 @@ class Site:
         """All code that the site itself brings, whatever its language."""
         handlers = [page.handlers for page in self.pages.values()]
         return "\n".join([*(s.code for s in self.scripts if s.kind != "json"), *handlers]).strip()
-
-    @cached_property
-    def source(self) -> str:
-        """Pages and scripts as written: what does not stand here is unknown to the site."""
-        return "\n".join([*(page.source for page in self.pages.values()), self.code])
-
-    @cached_property
-    def libraries(self) -> tuple[str, ...]:
-        """Addresses of scripts from elsewhere that index.html loads."""
-        return tuple(r.target for r in self.index.references if r.by == "script src" and "//" in r.target)
 
 
 def parse_json(text: str) -> Any:

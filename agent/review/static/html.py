@@ -8,7 +8,7 @@ from functools import cached_property
 from selectolax.lexbor import LexborHTMLParser, LexborNode, SelectolaxError
 
 from agent.review.evidence import Undecided
-from agent.review.scripts import Script
+from agent.review.static.javascript import Script
 
 Node = LexborNode
 

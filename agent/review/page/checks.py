@@ -6,12 +6,12 @@ import math
 import re
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from agent.browser.chromium import PageFault, Tab
 from agent.quoting import nearest, quote
-from agent.records import Check, Verdict
+from agent.records import Check
+from agent.review.evidence import Outcome
 
 POLL_S = 0.1
 PATIENCE_S = 5.0
@@ -36,12 +36,6 @@ _LOOK = """(selectors) => ({
     return [all.length, String(text || "").trim().slice(0, 300)];
   }),
 })"""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    verdict: Verdict
-    evidence: str
 
 
 async def run_checks(tab: Tab, checks: Sequence[Check], patience: Mapping[str, float]) -> dict[str, Outcome]:

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
+from agent.publish.sites import locate
+from agent.publish.workflows import is_workflow
 from agent.quoting import missing, quote
-from agent.review.deliverables import named
 from agent.review.evidence import Faults, Undecided
-from agent.review.repository import MAX_README_CHARS, README, without_fences
-from agent.review.scripts import loads
-from agent.review.site import Site
+from agent.review.static.javascript import loads
+from agent.review.static.repository import MAX_README_CHARS, README, without_fences
+from agent.review.static.site import Site
 
 _CSS_URL = re.compile(r"url\(\s*[\"']?([^\"')\s]{1,2000})|@import\s+[\"']([^\"']{1,2000})")
 _MARKDOWN_LINK = re.compile(r"(?<!`)!?\[[^\]\n]{0,300}\]\(<?([^)\s>]{1,300})")
@@ -41,12 +42,14 @@ def references(site: Site) -> Faults:
 
 def _addresses(site: Site) -> Iterator[Address]:
     for page in site.pages.values():
-        if page.has_base:
+        if page.has_base or _as_sent(site, page.path):
             continue
         folder = posixpath.dirname(page.path)
         yield from (Address(r.target, f"{page.path} ({r.by})", (folder,), not r.loads) for r in page.references)
         yield from (Address(t, f"{page.path} (style)", (folder,)) for t in _css_targets(page.styles))
     for path in site.readable(".css"):
+        if _as_sent(site, path):
+            continue
         yield from (Address(t, path, (posixpath.dirname(path),)) for t in _css_targets(site.text(path)))
     if README in site.readable(".md"):
         prose, _ = without_fences(site.text(README)[:MAX_README_CHARS])
@@ -57,7 +60,7 @@ def _addresses(site: Site) -> Iterator[Address]:
 def _loaded_by_scripts(site: Site) -> Iterator[Address]:
     pages = tuple(posixpath.dirname(path) for path in site.pages) or ("",)
     for script in site.scripts:
-        if script.kind != "javascript":
+        if script.kind != "javascript" or _as_sent(site, script.path):
             continue
         try:
             found = list(loads(script, site.tree(script)))
@@ -69,6 +72,11 @@ def _loaded_by_scripts(site: Site) -> Iterator[Address]:
             own = load.by == "import" or script.path in site.pages
             folders = (posixpath.dirname(script.path),) if own else pages
             yield Address(load.target, f"{script.path}:{load.line} ({load.by})", folders)
+
+
+def _as_sent(site: Site, path: str) -> bool:
+    """What stands in an attachment was not written for this site."""
+    return site.attachments.get(path) == site.workspace[path]
 
 
 def _css_targets(css: str) -> Iterator[str]:
@@ -98,6 +106,12 @@ def _fault(site: Site, address: Address) -> str | None:
 
 
 def _served(site: Site, path: str) -> bool:
-    """Whether the site answers this path: a file, a page without its ending, a folder; or CI is to make it."""
-    candidates = (path, f"{path}.html", "index.html" if path == "." else f"{path}/index.html")
-    return any(c in site.workspace for c in candidates) or path in named(site.task).absent or path in site.attachments
+    """Whether the site answers this path; what a workflow of the site may make is there for all that we can tell."""
+    asked = "" if path == "." else path
+    return locate(site.workspace, asked) is not None or asked in site.attachments or _made(site, asked)
+
+
+def _made(site: Site, path: str) -> bool:
+    """A workflow of the site names it."""
+    workflows = filter(is_workflow, site.readable(".yml", ".yaml"))
+    return any(posixpath.basename(path) in site.text(other) for other in workflows)

@@ -20,11 +20,10 @@ from agent.publish.workflows import (
 )
 from agent.quoting import listing, quote
 from agent.review.evidence import Faults
-from agent.review.site import Site
+from agent.review.static.site import Site
 
 KEYS = frozenset(("name", "run-name", "on", "permissions", "env", "defaults", "concurrency", "jobs"))
 NEEDED = ("pages", "id-token")
-PUSH = re.compile(r"\bpush", re.I)
 
 # A file that a command is handed. What is written, downloaded or unpacked on the way is named a second time.
 _RUNS_FILE = re.compile(
@@ -55,7 +54,7 @@ def _faults(workflow: Workflow, site: Site) -> Iterator[str]:
         yield f"GitHub knows no key {listing(unknown)} there: the keys are {', '.join(sorted(KEYS))}"
     if not workflow.events:
         yield "it has no `on`: name what starts it, such as `on: push`"
-    elif not workflow.starts_on_push and (workflow.publishes_pages or PUSH.search(site.task.brief)):
+    elif not workflow.starts_on_push and workflow.publishes_pages:
         yield "a push to `main` does not start it: let `on` hold push, with the branch main if any"
     if not workflow.jobs:
         yield "it has no `jobs`"

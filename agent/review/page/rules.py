@@ -1,0 +1,73 @@
+"""What is wrong on any page that runs, whatever its task: uncaught errors, requests in vain, links to nowhere."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from agent.browser.chromium import Tab
+from agent.browser.network import LIBRARIES, LIBRARY_HOSTS, Sources
+from agent.publish.sites import locate
+from agent.quoting import quote
+from agent.records import Finding
+from agent.review.evidence import Faults
+from agent.workspace import INDEX
+
+MAX_FAULTS = 4
+
+_TELLING = re.compile(r"'integrity'|Mixed Content|MIME type|^Refused to|Content Security Policy")
+
+SEEN = """() => ({
+  text: (document.body ? document.body.innerText : "").slice(0, 100000),
+  links: [...document.querySelectorAll("a[href]")].map((a) => a.href.split("#")[0].split("?")[0]).slice(0, 300),
+})"""
+
+
+def page_rules(tab: Tab, sources: Sources, seen: Mapping[str, Any], files: Mapping[str, bytes]) -> list[Finding]:
+    """One finding a rule, of a page that has loaded."""
+    return [
+        rule("errors", "No script throws while the page loads.", errors(tab, sources)),
+        rule("requests", "The page's own files and its libraries are there.", requests(tab, sources)),
+        rule("links", "Links into the site lead to its files.", links(seen, sources, files)),
+    ]
+
+
+def errors(tab: Tab, sources: Sources) -> Faults:
+    """Uncaught exceptions, each once, with the first place in the site's own files."""
+    for error in dict.fromkeys(tab.errors):
+        message, *frames = error.splitlines() or [""]
+        place = next((frame for frame in frames if sources.base_url in frame), "")
+        where = re.search(re.escape(sources.base_url) + r"([^\s?:]*)[^\s:]*:(\d+)", place)
+        at = f" at {where[1] or INDEX}:{where[2]}" if where else ""
+        yield f"uncaught {quote(message, 160)}{at}"
+
+
+def requests(tab: Tab, sources: Sources) -> Faults:
+    """Files that are not there, and what a browser does not let the page have."""
+    for path, why in sources.missing.items():
+        yield f"{quote(path)} is not found: {why}"
+    for url, status in sources.failed.items():
+        if urlsplit(url).hostname in LIBRARY_HOSTS:
+            yield f"{quote(url, 160)} answers {status}: name a version and a file that exist"
+    for host, asked in sources.refused.items():
+        if asked.split()[-1] in LIBRARIES:
+            yield f"{quote(host)} is not fetched here: load libraries from cdn.jsdelivr.net or keep them in the site"
+    for line in dict.fromkeys(tab.console):
+        if _TELLING.search(line):
+            yield f"the browser says {quote(line.split(': The ')[0], 240)}"
+
+
+def links(seen: Mapping[str, Any], sources: Sources, files: Mapping[str, bytes]) -> Faults:
+    """Where a link made by a script leads nowhere as well."""
+    for url in dict.fromkeys(seen["links"]):
+        path = url.removeprefix(sources.base_url)
+        if path != url and locate(files, unquote(path)) is None:
+            yield f"a link leads to {quote(path)}, which is not in the site"
+
+
+def rule(name: str, text: str, faults: Iterable[str]) -> Finding:
+    """A finding of what was seen in the page."""
+    found = list(faults)
+    rest = [f"and {len(found) - MAX_FAULTS} more"] if len(found) > MAX_FAULTS else []
+    evidence = "; ".join([*found[:MAX_FAULTS], *rest]) or "no fault found"
+    return Finding(id=name, origin="rule", text=text, verdict="fail" if found else "pass", evidence=evidence)
