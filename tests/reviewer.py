@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from agent.browser.chromium import Browser, NoBrowser
+from agent.browser.chromium import Browser
 from agent.browser.network import Recorded
+from agent.errors import NoBrowser
 from agent.records import Attachment, Check, Finding, Review, Task
 from agent.review.live import LiveReview
 from agent.workspace import Workspace

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from agent.browser.chromium import Browser, NoBrowser
+from agent.browser.chromium import Browser
 from agent.browser.network import Recorded
+from agent.errors import NoBrowser
 from agent.intake.request import parse
 from agent.net import Resource
 from agent.records import Review

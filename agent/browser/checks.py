@@ -9,7 +9,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agent.browser.chromium import PageFault, Tab
+from agent.browser.chromium import Tab
+from agent.errors import PageFault
 from agent.quoting import nearest, quote
 from agent.records import Check, Verdict
 

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from agent.errors import ToolError
+from agent.errors import ToolError, Undecided
 from agent.files.archives import sheet_rows, workbook
 from agent.files.tables import PATH_KEY_CHARS, csv_rows, list_rows, lists_in
 from agent.quoting import listing, quote
-from agent.review.evidence import Undecided
 from agent.review.site import JSON_ENDINGS, parse_json
 
 TABLE_ENDINGS = (".csv", ".tsv")

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
+from agent.errors import Undecided
 from agent.quoting import missing, nearest, quote
 from agent.records import Task
 from agent.review.dom import Dom, composed, mentions
-from agent.review.evidence import Faults, Undecided
+from agent.review.evidence import Faults
 from agent.review.shapes import Shape, parse_shape, shape_faults
 from agent.review.site import Site
 from agent.review.wording import (

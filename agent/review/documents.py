@@ -3,8 +3,9 @@
 from typing import Any
 from xml.parsers import expat
 
+from agent.errors import Undecided
 from agent.quoting import quote
-from agent.review.evidence import Faults, Undecided
+from agent.review.evidence import Faults
 from agent.review.site import Site, parse_json
 
 _SVG = "http://www.w3.org/2000/svg svg"

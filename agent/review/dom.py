@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from agent.errors import Undecided
 from agent.quoting import nearest, quote
-from agent.review.evidence import Undecided
 from agent.review.markup import Node, ancestors
 from agent.review.site import Site
 

@@ -3,16 +3,7 @@
 import itertools
 from collections.abc import Iterator
 
-from agent.errors import AgentError
-
 Faults = Iterator[str]  # what is wrong, each with what would mend it; none: the rule holds
-
-
-class Undecided(AgentError):
-    """Static rules cannot tell; the message says what could."""
-
-    def __init__(self, why: str = "needs a browser") -> None:
-        super().__init__(why)
 
 
 def settle(faults: Faults, most: int = 5) -> tuple[str, ...]:

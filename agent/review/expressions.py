@@ -8,9 +8,9 @@ from typing import Any, cast
 
 from tree_sitter import Node as Syntax
 
+from agent.errors import Undecided
 from agent.quoting import quote
 from agent.review.dom import UNDEFINED, Count, Dom, Elements
-from agent.review.evidence import Undecided
 from agent.review.markup import Node
 from agent.review.scripts import Script, string_value, text
 from agent.review.site import Site

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from agent.browser.checks import HOPELESS_S, Outcome, patience, patience_s, run_checks
-from agent.browser.chromium import DESKTOP, PHONE, Browser, Gone, NoBrowser, PageFault, Tab
+from agent.browser.chromium import DESKTOP, PHONE, Browser, Tab
 from agent.browser.network import PROBE_URL, Fetch, Sources
+from agent.errors import Gone, NoBrowser, PageFault
 from agent.net import hosts_in
 from agent.quoting import one_line, quote
 from agent.records import Check, Finding, Review, Task

@@ -5,12 +5,13 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from agent.browser.chromium import PageFault, Tab
+from agent.browser.chromium import Tab
 from agent.browser.network import LIBRARIES, Sources
+from agent.errors import PageFault, Undecided
 from agent.quoting import quote
 from agent.records import Check
 from agent.review.datasets import tables
-from agent.review.evidence import Faults, Undecided
+from agent.review.evidence import Faults
 from agent.workspace import INDEX
 
 DATA_ENDINGS = (".csv", ".tsv", ".json")

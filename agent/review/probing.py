@@ -6,12 +6,12 @@ from contextlib import AbstractAsyncContextManager, suppress
 from itertools import groupby
 
 from agent.browser.checks import OWN_FAULT, Outcome, acts, run_checks, truthy
-from agent.browser.chromium import NO_ANSWER, Answer, Browser, Gone, PageFault, Request, Tab
+from agent.browser.chromium import NO_ANSWER, Answer, Browser, Request, Tab
 from agent.browser.network import Sources
+from agent.errors import Gone, PageFault, Undecided
 from agent.quoting import missing, quote
 from agent.records import Check
 from agent.review import documents
-from agent.review.evidence import Undecided
 from agent.review.probes import FileProbe, JsProbe, Probe, Step, judges
 from agent.review.site import Site
 

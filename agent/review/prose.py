@@ -10,10 +10,11 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from agent.errors import Undecided
 from agent.quoting import missing, quote
 from agent.review import deliverables, documents, provenance, repository
 from agent.review.dom import Dom
-from agent.review.evidence import Faults, Undecided, settle
+from agent.review.evidence import Faults, settle
 from agent.review.shapes import kind_fits, kind_named
 from agent.review.site import Site
 from agent.review.wording import FILE, NUMBER, QUOTED, file_names, plain, words_asked

@@ -11,6 +11,7 @@ from functools import lru_cache
 from urllib.parse import urlsplit
 
 from agent.browser.network import LIBRARY_HOSTS
+from agent.errors import Undecided
 from agent.quoting import one_line, quote
 from agent.review.datasets import (
     BOOK_ENDINGS,
@@ -23,7 +24,7 @@ from agent.review.datasets import (
     numbers,
     telling,
 )
-from agent.review.evidence import Faults, Undecided
+from agent.review.evidence import Faults
 from agent.review.site import JSON_ENDINGS, Site
 from agent.review.wording import MAX_TEXT_CHARS, SENTENCE_END, file_names, plain
 

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
+from agent.errors import Undecided
 from agent.quoting import missing, quote
 from agent.review.deliverables import named
-from agent.review.evidence import Faults, Undecided
+from agent.review.evidence import Faults
 from agent.review.repository import MAX_README_CHARS, README, without_fences
 from agent.review.scripts import loads
 from agent.review.site import Site

@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 
+from agent.errors import Undecided
 from agent.quoting import one_line
 from agent.records import Check, Finding, Review, Task, Verdict
 from agent.review import deliverables, expressions, prose, repository
 from agent.review.dom import Dom
-from agent.review.evidence import Faults, Undecided, settle
+from agent.review.evidence import Faults, settle
 from agent.review.provenance import provenance
 from agent.review.references import references
 from agent.review.scripts import syntax_faults

@@ -9,9 +9,9 @@ from typing import Any, NoReturn
 
 from tree_sitter import Tree
 
+from agent.errors import Undecided
 from agent.quoting import missing
 from agent.records import Task
-from agent.review.evidence import Undecided
 from agent.review.markup import Page
 from agent.review.scripts import Script, parse
 from agent.workspace import INDEX, Workspace, is_published

@@ -23,7 +23,7 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from agent.errors import AgentError
+from agent.errors import NoSandbox
 from agent.sandbox import seccomp
 
 JAIL = Path(__file__).with_name("jail.py")
@@ -44,10 +44,6 @@ ENVIRONMENT = {  # all of it, the same on every machine
     "TZ": "UTC",
 }
 REMEDY = "allow user namespaces for the user of this service, or give it the capability SYS_ADMIN (no script gets it)"
-
-
-class NoSandbox(AgentError):
-    """Nothing can be run safely here; the message says why and what to allow."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from typing import Literal
 
 import httpx
 
-from agent.net import Blocked, post_json
+from agent.errors import Blocked
+from agent.net import post_json
 from agent.records import Attempt, Publication, Task
 
 Outcome = Literal["delivered", "retry", "blocked", "dead"]

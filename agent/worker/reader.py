@@ -10,8 +10,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from agent.browser.chromium import Gone, NoBrowser, PageFault
-from agent.errors import AgentError, LimitReached, ModelError
+from agent.errors import AgentError, Gone, LimitReached, ModelError, NoBrowser, PageFault
 from agent.prompts import Prompts
 from agent.quoting import fence
 from agent.records import NOTHING, Check, Json, Task, Usage

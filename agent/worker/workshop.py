@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 
 from agent import net
-from agent.errors import ToolError
+from agent.errors import Blocked, NoSandbox, ToolError
 from agent.files.images import picture_uri
 from agent.files.previews import previews
 from agent.llm.sight import shown
@@ -26,7 +26,7 @@ from agent.review.probes import Compiled, Probe, needed
 from agent.review.report import report
 from agent.review.repository import may_change, workflows_allowed
 from agent.review.syntax import broken
-from agent.sandbox.sandbox import NoSandbox, Run, Sandbox, Script
+from agent.sandbox.sandbox import Run, Sandbox, Script
 from agent.store import Store
 from agent.tools import registry
 from agent.tools.registry import Batch, Desk
@@ -236,7 +236,7 @@ class Workshop:
             asked = Fetched(url=url[:MAX_URL_CHARS], at=time.time())
             try:
                 found = await net.get(self._http, url, max_bytes=MAX_DATA_BYTES, allowed_hosts=hosts)
-            except (net.Blocked, httpx.HTTPError) as error:
+            except (Blocked, httpx.HTTPError) as error:
                 status = error.response.status_code if isinstance(error, httpx.HTTPStatusError) else None
                 return asked.model_copy(update={"status": status, "error": net.trouble(error)}), b""
             await asyncio.to_thread(self._store.put_blobs, [found.body])
