@@ -1,7 +1,7 @@
 """The agent loop: turns until every check passes, a limit is met or nothing improves.
 
-It knows no database, no HTTP and no engine: the model, the tools and the review come in as callables (`Hands`), and
-whoever hands them over may make them durable.
+It knows no database, no HTTP and no engine: the model, the tools and the review come in as callables (`Steps`), and
+whoever brings them may make them durable.
 """
 
 from collections.abc import Awaitable, Mapping, Sequence
@@ -12,23 +12,39 @@ from typing import Any, Protocol
 from agent.errors import LimitReached, ModelError
 from agent.llm.history import chars, shortened
 from agent.llm.model import Escalation
-from agent.records import Finding, Json, Reply, Review, StoppedBy, ToolCall, Usage
-from agent.tools.registry import Batch
+from agent.records import Fetched, Finding, Json, Reply, Review, StoppedBy, ToolCall, ToolResult, Usage
 from agent.workspace import Workspace
 
-STALLS_UNTIL_HINT = 2  # turns in a row that left as many failures as before; where all are guesses, the loop ends
+STALLS_UNTIL_HINT = 2  # turns in a row that left as many failures as before; where all are inferred, the loop ends
 STALLS_UNTIL_STOP = 5  # the two turns before it are asked for with more reasoning, then of the next model
 SILENCES_UNTIL_STOP = 3  # answers in a row without a tool call
 MAX_CONVERSATION_CHARS = 160_000  # beyond it what earlier tool calls answered is left out, once
 
 
-class Hands(Protocol):
+@dataclass(frozen=True)
+class Batch:
+    """What the tool calls of one turn came to, in their order."""
+
+    results: tuple[ToolResult, ...]
+    workspace: Workspace
+    failed_edits: Mapping[str, int]  # path → edits that failed since the file last changed
+    fetched: tuple[Fetched, ...] = ()  # before this turn and in it
+
+    @property
+    def sources(self) -> int:
+        """How many fetches have brought something."""
+        return sum(not one.error for one in self.fetched)
+
+
+class Steps(Protocol):
     """What the loop works with."""
 
-    def ask(self, messages: Sequence[Json], escalation: Escalation) -> Awaitable[Reply]:
+    def call_model(self, messages: Sequence[Json], escalation: Escalation) -> Awaitable[Reply]:
         """The model's next turn. Raises LimitReached at the deadline, ModelError when no model answers."""
 
-    def act(self, workspace: Workspace, calls: Sequence[ToolCall], misses: Mapping[str, int]) -> Awaitable[Batch]:
+    def run_tools(
+        self, workspace: Workspace, calls: Sequence[ToolCall], failed_edits: Mapping[str, int]
+    ) -> Awaitable[Batch]:
         """Runs every call and answers every call."""
 
     def review(self, workspace: Workspace) -> Awaitable[Review]: ...
@@ -43,13 +59,16 @@ class Hands(Protocol):
     def report(self, review: Review, previous: Review | None) -> str:
         """What the model reads about a review; `previous` is None where there was no site before."""
 
-    def words(self, name: str) -> str:
+    def hint(self, name: str) -> str:
         """The prompt `name`: silent (an answer held no tool call) or stalled (nothing improves)."""
+
+    def keep(self, progress: "Progress") -> None:
+        """Told after every reply and every review: what is left should the loop break."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What may be spent on one task; the deadline is kept by `Hands.ask`, which has a clock."""
+    """What may be spent on one task; the deadline is kept by `Steps.call_model`, which has a clock."""
 
     turns: int
     tokens: int
@@ -104,39 +123,46 @@ class Progress:
     silences: int = 0
     stalls: int = 0
     settled_for: int = 0  # failures that were published already: who answers an objection need do no better
-    misses: Mapping[str, int] | None = None
+    failed_edits: Mapping[str, int] = field(default_factory=dict)
     sources: int = 0  # fetched so far: a review holds data against them
     models: tuple[str, ...] = ()
     stopped_by: StoppedBy | None = None
     error: str = ""
 
-
-async def build(start: Workspace, prompt: Sequence[Json], hands: Hands, limits: Limits) -> Progress:
-    """The best workspace reached from `start`."""
-    version = Version(start, await hands.review(start))
-    return await go_on(Progress(best=version, latest=version, messages=tuple(prompt)), hands, limits)
+    def is_improved_by(self, version: Version) -> bool:
+        """Whether it is at least as good as the best so far: of two alike the newer one."""
+        return version.score >= self.best.score
 
 
-async def go_on(progress: Progress, hands: Hands, limits: Limits) -> Progress:
-    """The best workspace reached from here, judged also where it fell short."""
-    progress = await turns(progress, hands, limits)
-    if progress.stopped_by in ("stalled", "turns", "silent") and progress.best.is_site:
-        return replace(progress, best=await judged(progress.best, progress, hands, limits))
-    return progress
+async def begin(workspace: Workspace, prompt: Sequence[Json], steps: Steps) -> Progress:
+    """Where the loop starts from."""
+    version = Version(workspace, await steps.review(workspace))
+    return Progress(best=version, latest=version, messages=tuple(prompt))
 
 
-async def turns(progress: Progress, hands: Hands, limits: Limits) -> Progress:
-    """Until something stops it. Each request begins with the one before it (see `said`)."""
+async def run(progress: Progress, steps: Steps, limits: Limits) -> Progress:
+    """The best workspace reached from here. Each request begins with the one before it (see `said`)."""
+    steps.keep(progress)
     while progress.stopped_by is None:
         try:
-            limits.check(progress, progress.usage + hands.spent)
-            reply = await hands.ask(progress.messages, escalation(progress))
+            limits.check(progress, progress.usage + steps.spent)
+            reply = await steps.call_model(progress.messages, escalation(progress))
         except LimitReached as limit:
-            return stopped(progress, str(limit), limit.reason, limit.spent)
+            progress = stopped(progress, str(limit), limit.reason, limit.spent)
+            break
         except ModelError as error:
-            return stopped(progress, "model", str(error), error.spent)
-        progress, answers = await turn(counted(progress, reply), reply, hands, limits)
-        progress = said(progress, [reply.message, *answers])
+            progress = stopped(progress, "model", str(error), error.spent)
+            break
+        steps.keep(progress := counted(progress, reply))
+        if reply.calls:
+            batch = await steps.run_tools(progress.latest.workspace, reply.calls, progress.failed_edits)
+            progress, answers = await answered(progress, batch, steps, limits)
+        else:
+            progress, answers = silent(progress), [{"role": "user", "content": steps.hint("silent")}]
+        steps.keep(progress := said(progress, [reply.message, *answers]))
+    if progress.stopped_by in ("stalled", "turns", "silent") and progress.best.is_site:
+        # What fell short is judged too: people read the verdicts.
+        progress = replace(progress, best=await judged(progress.best, progress, steps, limits))
     return progress
 
 
@@ -167,37 +193,35 @@ def objected(progress: Progress, finding: Finding, note: str) -> Progress:
     )
 
 
-async def turn(progress: Progress, reply: Reply, hands: Hands, limits: Limits) -> tuple[Progress, list[Json]]:
-    """What one reply leads to: its tool calls are run, a change is reviewed, everything is answered."""
-    if not reply.calls:
-        return silent(progress), [{"role": "user", "content": hands.words("silent")}]
-    batch = await hands.act(progress.latest.workspace, reply.calls, progress.misses or {})
+async def answered(progress: Progress, batch: Batch, steps: Steps, limits: Limits) -> tuple[Progress, list[Json]]:
+    """What the tool calls of a turn lead to: a change is reviewed, everything is answered."""
     learned = batch.sources > progress.sources
-    progress = replace(progress, silences=0, misses=batch.misses, sources=batch.sources)
+    progress = replace(progress, silences=0, failed_edits=batch.failed_edits, sources=batch.sources)
     answers = [{"role": "tool", "tool_call_id": r.call_id, "content": r.text} for r in batch.results]
     notes = []
     if batch.workspace == progress.latest.workspace and not (learned and progress.latest.is_site):
         progress = progress if learned else stalled(progress)
     else:
-        version = Version(batch.workspace, await hands.review(batch.workspace))
+        version = Version(batch.workspace, await steps.review(batch.workspace))
+        steps.keep(reviewed(progress, version))
         if version.review.passed:
-            version = await judged(version, progress, hands, limits)
-        notes.append(hands.report(version.review, progress.latest.review if progress.latest.is_site else None))
+            version = await judged(version, progress, steps, limits)
+        notes.append(steps.report(version.review, progress.latest.review if progress.latest.is_site else None))
         progress = reviewed(progress, version)
     if progress.stalls == STALLS_UNTIL_HINT:
-        notes.append(hands.words("stalled"))
+        notes.append(steps.hint("stalled"))
     # In the last tool answer rather than a message of its own: some providers refuse a user message after tool answers.
     answers[-1]["content"] = "\n\n".join([answers[-1]["content"], *notes])
     return progress, answers
 
 
-async def judged(version: Version, progress: Progress, hands: Hands, limits: Limits) -> Version:
+async def judged(version: Version, progress: Progress, steps: Steps, limits: Limits) -> Version:
     """A judge is asked for what is left, as long as there is something to spend: it may find a failure yet."""
     try:
-        limits.check_spending(progress.usage + hands.spent)
+        limits.check_spending(progress.usage + steps.spent)
     except LimitReached:
         return version
-    return replace(version, review=await hands.judge(version.workspace, version.review))
+    return replace(version, review=await steps.judge(version.workspace, version.review))
 
 
 def escalation(progress: Progress) -> Escalation:
@@ -229,7 +253,7 @@ def stalled(progress: Progress) -> Progress:
 def reviewed(progress: Progress, version: Version) -> Progress:
     """Keeps the better version; code, not the model, decides that the work is done."""
     before, review = progress.latest, version.review
-    best = version if version.score >= progress.best.score else progress.best
+    best = version if progress.is_improved_by(version) else progress.best
     progress = replace(progress, best=best, latest=version)
     if review.passed:
         return replace(progress, stopped_by="passed")
@@ -240,7 +264,7 @@ def reviewed(progress: Progress, version: Version) -> Progress:
     if only_earlier_checks_fail(review):
         return replace(progress, stopped_by="stalled")
     progress = stalled(progress)
-    hopeless = progress.stalls >= STALLS_UNTIL_HINT and all(finding.guess for finding in review.failures)
+    hopeless = progress.stalls >= STALLS_UNTIL_HINT and all(finding.inferred for finding in review.failures)
     return replace(progress, stopped_by="stalled") if hopeless else progress
 
 

@@ -1,7 +1,7 @@
 """The records that flow through the service: frozen, typed, plain JSON when stored. No I/O.
 
 TaskRequest → Task → Workspace → Reply → Batch → Review → Build → Publication → Notification.
-(`TaskRequest` lives in `intake`, the one module that sees the secret; `Workspace` in `workspace`.)
+(`TaskRequest` lives in `intake`, the one module that sees the secret; `Workspace` in `workspace`, `Batch` in `loop`.)
 """
 
 from typing import Any, Literal
@@ -179,8 +179,8 @@ class Finding(Record):
     origin: Literal["check", "earlier", "rule"]
     text: str
     verdict: Verdict
-    evidence: str  # what was observed; for a failure also what would mend it
-    guess: bool = False  # by a probe or a judge: a model's reading of the check, not the evaluator's own words
+    evidence: str  # what was observed; for a failure also what would fix it
+    inferred: bool = False  # by a probe or a judge: a model's reading of the check, not the evaluator's own words
 
 
 class Review(Record):

@@ -33,10 +33,10 @@ from agent.review.live import LiveReview
 from agent.sandbox.sandbox import Sandbox
 from agent.settings import Settings
 from agent.store import Store
-from agent.worker.delivery import Parts
 from agent.worker.engine import Engine
-from agent.worker.reader import Assessor
-from agent.worker.workshop import Workshop
+from agent.worker.parts import Parts
+from agent.worker.prompt import check_prompts
+from agent.worker.reader import Reader
 
 
 class Accepted(Record):
@@ -110,7 +110,7 @@ class Service:
         view = await asyncio.to_thread(self.store.view, task_id)
         if view.state == "done":
             await self._engine.resend(task_id)
-        elif view.state == "failed" and time.time() < self._parts.workshop.build_by(view.task):
+        elif view.state == "failed" and time.time() < self._parts.build_by(view.task):
             attempt = await asyncio.to_thread(self.store.run_again, task_id)
             await self._engine.submit(task_id, attempt or view.attempt)
         elif view.state in ("queued", "running"):
@@ -141,7 +141,7 @@ async def running(settings: Settings, *, web: Callable[..., httpx.AsyncClient] =
                 secrets=settings.secret_values,
             )
             parts = assemble(settings, store, repositories, Clients(http, loopback, internet), review)
-            await asyncio.to_thread(parts.workshop.rehearse)
+            await asyncio.to_thread(check_prompts, settings.prompts_dir)
             engine = Engine(
                 parts,
                 database=settings.database,
@@ -164,27 +164,20 @@ def assemble(
     review: LiveReview,
 ) -> Parts:
     """Every part of the service, wired; nothing is started."""
-    publisher = open_publisher(settings, repositories, clients.own)
-    workshop = Workshop(
-        store,
-        repositories,
-        clients.web,
-        prompts_dir=settings.prompts_dir,
-        review=review,
-        sandbox=Sandbox(hidden=[settings.data_dir]),
-        secrets=settings.secret_values,
-        reserve_s=publisher.reserve_s,
-        models=[choice.profile_key for choice in choose_models(settings)],
-    )
     return Parts(
         store=store,
         repositories=repositories,
-        publisher=publisher,
-        workshop=workshop,
-        assessor=Assessor(store, review, prompts_dir=settings.prompts_dir),
+        publisher=open_publisher(settings, repositories, clients.own),
+        review=review,
+        reader=Reader(store, review, prompts_dir=settings.prompts_dir),
+        sandbox=Sandbox(hidden=[settings.data_dir]),
         model=open_model(settings),
-        http=clients.evaluators,
+        profiles=[choice.profile_key for choice in choose_models(settings)],
         limits=Limits(settings.task_max_turns, settings.task_max_tokens, settings.task_max_usd),
+        prompts_dir=settings.prompts_dir,
+        secrets=settings.secret_values,
+        evaluators=clients.evaluators,
+        web=clients.web,
     )
 
 

@@ -14,6 +14,7 @@ from agent.review.judge import Opinion, applied
 from agent.review.live import LiveReview
 from agent.review.probes import PROBE, Compiled, JsProbe, JudgeProbe, needed
 from agent.review.report import report
+from agent.review.subject import Subject
 from agent.workspace import Workspace
 from tests.reviewer import Reviewer, failing, html, reviewing_browser, task
 
@@ -127,7 +128,7 @@ def test_a_judge_changes_only_what_is_unknown() -> None:
     )
     opinions = [Opinion(check=str(n), verdict="fail" if n == 2 else "pass", evidence="said so") for n in range(1, 5)]
     found = applied(review, opinions).findings
-    assert [(f.verdict, f.guess) for f in found] == [
+    assert [(f.verdict, f.inferred) for f in found] == [
         ("fail", False), ("pass", False), ("pass", True), ("unknown", False),
     ]  # fmt: skip
 
@@ -212,14 +213,14 @@ def probed(
     )
     live = LiveReview(chromium.browser, Recorded({}))
     workspace = Workspace().put({"index.html": html(page).encode(), "plan.json": plan})
-    return chromium.do(live.review(asked, workspace, {}, compiled=compiled))  # type: ignore[no-any-return]
+    return chromium.do(live.review(Subject(asked, workspace, compiled=compiled)))  # type: ignore[no-any-return]
 
 
 def test_probes_of_a_good_page_hold(chromium: Reviewer) -> None:
     found = probed(chromium, GOOD)
     assert failing(found) == {}
     assert {f.verdict for f in found.findings if f.origin == "check"} == {"pass"}
-    assert all(f.guess for f in found.findings if f.origin == "check")
+    assert all(f.inferred for f in found.findings if f.origin == "check")
 
 
 def test_a_page_broken_in_one_way_fails_the_probe_of_that_and_the_report_says_what_was_looked_for(

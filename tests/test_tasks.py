@@ -17,6 +17,7 @@ from agent.intake.request import parse
 from agent.net import Resource
 from agent.records import Review
 from agent.review.live import LiveReview
+from agent.review.subject import Subject
 from agent.workspace import Workspace
 
 FOLDER = Path(__file__).parents[2] / "shared" / "tasks"
@@ -141,7 +142,7 @@ async def reviewed(*, spoiled: bool) -> dict[str, Review]:
             text = re.sub(r"<script>.*?</script>|<button>.</button>", "", text, flags=re.S).replace(
                 "Calculator", "Sums"
             )
-        return await live.review(task, Workspace().put({"index.html": text.encode(), **files}), files)
+        return await live.review(Subject(task, Workspace().put({"index.html": text.encode(), **files}), files))
 
     try:
         found = await asyncio.gather(*map(one, PAGES))

@@ -92,7 +92,7 @@ def applied(review: Review, opinions: Sequence[Opinion]) -> Review:
 def _settled(finding: Finding, opinion: Opinion | None) -> Finding:
     if opinion is None or finding.origin == "rule" or finding.verdict != "unknown":
         return finding
-    return finding.model_copy(update={"verdict": opinion.verdict, "evidence": opinion.evidence, "guess": True})
+    return finding.model_copy(update={"verdict": opinion.verdict, "evidence": opinion.evidence, "inferred": True})
 
 
 def _said(item: object) -> _Said | None:

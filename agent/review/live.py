@@ -8,7 +8,6 @@ import re
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 from agent.browser.checks import HOPELESS_S, Outcome, patience, patience_s, run_checks
 from agent.browser.chromium import DESKTOP, PHONE, Browser, Tab
@@ -26,6 +25,7 @@ from agent.review.prose import STATIC
 from agent.review.review import MAX_EVIDENCE_CHARS, review
 from agent.review.secrets import redact
 from agent.review.site import Site
+from agent.review.subject import Subject
 from agent.workspace import INDEX, Workspace
 
 MAX_REVIEW_S = 25.0  # within what every deadline keeps for publishing and the call back
@@ -37,9 +37,6 @@ SNAPSHOT_CHARS = 900
 _PARAMETER = re.compile(r"\?(url|src|image|img|file)=", re.I)
 _PICTURES = re.compile(r"captcha|\bimages?\b|picture|photo", re.I)
 _READS = r"\b(?:fetch|load|read|pars|import|sum)\w*\b[^.\n]{{0,80}}{name}"
-
-
-NO_PROBES = Compiled()
 
 
 @dataclass(frozen=True)
@@ -78,19 +75,12 @@ class LiveReview:
         self._secrets = secrets
         self._time_s = time_s
 
-    async def review(
-        self,
-        task: Task,
-        workspace: Workspace,
-        attachments: Mapping[str, bytes],
-        *,
-        compiled: Compiled = NO_PROBES,
-        downloads: Mapping[str, bytes | None] = MappingProxyType({}),
-        patient: bool = True,
-    ) -> Review:
-        """Never raises for what a page does; ends within MAX_REVIEW_S. Not `patient`: no check is waited for long."""
+    async def review(self, subject: Subject) -> Review:
+        """Never raises for what a page does; ends within MAX_REVIEW_S."""
+        task, workspace, attachments = subject.task, subject.workspace, subject.attachments
+        compiled, patient = subject.compiled, subject.patient
         static = await asyncio.to_thread(
-            review, task, workspace, attachments, secrets=self._secrets, downloads=downloads
+            review, task, workspace, attachments, secrets=self._secrets, downloads=subject.downloads
         )
         static = _explained(task, static, compiled)
         if INDEX not in workspace:
@@ -264,7 +254,7 @@ class LiveReview:
         for finding in static.findings:
             outcome = None if finding.origin == "rule" else (probed.get(finding.id) or ran.outcomes.get(finding.id))
             if outcome and (outcome.verdict != "unknown" or finding.verdict == "unknown"):
-                found = {"verdict": outcome.verdict, "evidence": outcome.evidence, "guess": finding.id in probed}
+                found = {"verdict": outcome.verdict, "evidence": outcome.evidence, "inferred": finding.id in probed}
                 finding = finding.model_copy(update=found)
             findings.append(finding)
         cleaned = (

@@ -19,34 +19,48 @@ from agent.review.judge import Judged
 from agent.review.live import LiveReview
 from agent.review.probes import PROBE, Compiled, Probe
 from agent.store import Store
-from agent.worker.model_calls import Buyer, Order
+from agent.worker.model_calls import ModelCall, StoredModel
 from agent.workspace import Workspace, sha256
 
-COMPILE_S = 45.0  # the first review waits for it
+COMPILE_S = 45.0  # the first turn waits for it
 JUDGE_S = 60.0
 BRIEF_CHARS, CHECKS_CHARS = 4_000, 6_000
 
 
-class Assessor:
-    """Stateless: what it buys and what comes of it lie in the store."""
+class Reader:
+    """Stateless: the replies it gets and what comes of them are in the store."""
 
     def __init__(self, store: Store, review: LiveReview, *, prompts_dir: Path) -> None:
         self._store = store
         self._review = review
         self._prompts_dir = prompts_dir
 
-    async def compile(self, task: Task, attempt: int, buyer: Buyer, *, until: float) -> Compiled:
-        """Probes for the checks that have none yet, kept for this round and later ones; no checks, no call."""
-        have = {probe.check for probe in await asyncio.to_thread(known, self._store, task)}
-        checks = probes.needed(task.checks, have)
+    def known(self, task: Task) -> tuple[Probe, ...]:
+        """The probes of this round and earlier ones of the same site, as its checks are numbered now."""
+        stored = self._store.probes(task.repo)
+        found = []
+        for check in task.checks:
+            if check.kind == "prose" and (probe := stored.get(_key(check))):
+                with suppress(ValidationError):  # of an older form: the check is compiled anew
+                    found.append(PROBE.validate_python({**probe, "check": check.id}))
+        return tuple(found)
+
+    async def compile(
+        self, task: Task, attempt: int, model: StoredModel, known: Sequence[Probe], *, until: float
+    ) -> Compiled:
+        """Probes for the checks that have none in `known`, kept for this round and later ones; no checks, no call.
+
+        A replay must be given the same `known`, whatever has been kept since.
+        """
+        checks = probes.needed(task.checks, {probe.check for probe in known})
         if not checks:
             return Compiled()
         briefs = [earlier.brief for earlier in await asyncio.to_thread(self._store.rounds, task)]
         messages = compile_messages(Prompts(self._prompts_dir), briefs, checks)
         try:
             await self._review.start()
-            until = _share(buyer.clock(), until, COMPILE_S)
-            reply = await buyer.buy(Order(task.id, attempt, "compile", "compile", messages, until))
+            until = _share(model.clock(), until, COMPILE_S)
+            reply = await model.complete(ModelCall(task.id, attempt, "compile", "compile", messages, until))
         except (NoBrowser, Gone, ModelError, LimitReached) as error:
             return Compiled(why=f"not compiled: {_reason(error)}", usage=_spent(error))
         try:
@@ -58,14 +72,23 @@ class Assessor:
         return Compiled(probes=made, usage=reply.usage)
 
     async def judge(
-        self, task: Task, attempt: int, buyer: Buyer, workspace: Workspace, asked: Sequence[Check], *, until: float
+        self,
+        task: Task,
+        attempt: int,
+        model: StoredModel,
+        workspace: Workspace,
+        asked: Sequence[Check],
+        *,
+        until: float,
     ) -> Judged:
         """One opinion a check, on the page as it runs here and the files that the checks name."""
         try:
             shown = await self._review.exhibits(task, workspace, asked)
             messages = judge_messages(Prompts(self._prompts_dir), task.brief, asked, shown)
-            until = _share(buyer.clock(), until, JUDGE_S)
-            reply = await buyer.buy(Order(task.id, attempt, f"judge {workspace.digest}", "judge", messages, until))
+            until = _share(model.clock(), until, JUDGE_S)
+            reply = await model.complete(
+                ModelCall(task.id, attempt, f"judge {workspace.digest}", "judge", messages, until)
+            )
         except (NoBrowser, Gone, PageFault, ModelError, LimitReached) as error:
             return Judged(opinions=judge.undecided(asked, _reason(error)), usage=_spent(error))
         try:
@@ -73,17 +96,6 @@ class Assessor:
         except ValueError as error:
             opinions = judge.undecided(asked, str(error))
         return Judged(opinions=opinions, usage=reply.usage)
-
-
-def known(store: Store, task: Task) -> tuple[Probe, ...]:
-    """The probes of this round and earlier ones of the same site, as its checks are numbered now."""
-    stored = store.probes(task.repo)
-    found = []
-    for check in task.checks:
-        if check.kind == "prose" and (probe := stored.get(_key(check))):
-            with suppress(ValidationError):  # of an older form: the check is compiled anew
-                found.append(PROBE.validate_python({**probe, "check": check.id}))
-    return tuple(found)
 
 
 def compile_messages(prompts: Prompts, briefs: Sequence[str], checks: Sequence[Check]) -> list[Json]:
@@ -97,7 +109,7 @@ def judge_messages(prompts: Prompts, brief: str, checks: Sequence[Check], shown:
     return [{"role": "user", "content": words}]
 
 
-def rehearse(prompts: Prompts, checks: Sequence[Check]) -> None:
+def check_prompts(prompts: Prompts, checks: Sequence[Check]) -> None:
     """Raises ConfigError naming the prompt file that would fail a task."""
     compile_messages(prompts, ["a"], checks)
     judge_messages(prompts, "a", checks, ["a"])
@@ -123,5 +135,5 @@ def _reason(error: AgentError) -> str:
 
 
 def _spent(error: AgentError) -> Usage:
-    """What requests in vain took."""
+    """What requests without a usable answer took."""
     return Usage.model_validate(error.spent) if isinstance(error, ModelError | LimitReached) else NOTHING

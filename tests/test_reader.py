@@ -1,4 +1,4 @@
-"""Prose checks that no rule decides, through the public door: compiled beside the first turn, judged at the end."""
+"""Prose checks that no rule decides, through the public door: compiled during the first turn, judged at the end."""
 
 import json
 from collections.abc import Iterator
@@ -127,7 +127,7 @@ def test_probes_and_judge_send_the_model_back_until_their_checks_hold_and_the_ne
     door, body = running.door, task(grader.url, checks=[ADDS, FRIENDLY, {"selector": "#total"}])
     task_id = door.send_task(body)["id"]
     mind.hold.await_arrival()
-    # The first turn is over before the probes are there: its review waits for them.
+    # The model has answered before the probes are there: its turn waits for them.
     door.wait(task_id, lambda record: "build" in record["usage"]["by_stage"])
     mind.hold.open()
     first = door.finish(task_id)
@@ -160,7 +160,7 @@ def test_probes_and_judge_send_the_model_back_until_their_checks_hold_and_the_ne
     assert "void" in of(second, "r1.2")[1]
 
 
-def test_a_judge_is_asked_twice_at_most_and_an_unmended_guess_ends_the_loop(
+def test_a_judge_is_asked_twice_at_most_and_its_failure_that_stays_ends_the_loop(
     running: Running, grader: Evaluator
 ) -> None:
     pages = [writes(LISTS.replace("42", str(number))) for number in range(9)]
@@ -185,6 +185,14 @@ def test_a_compile_that_fails_leaves_checks_open_says_why_and_harms_no_task(
     assert (record["state"], record["stopped_by"]) == ("done", "passed")
     assert of(record, "1")[0] == "unknown"
     assert why in of(record, "1")[1]
+
+
+def test_a_turn_that_fails_keeps_what_was_read_and_counts_it(running: Running, grader: Evaluator) -> None:
+    mind = running.think(Mind([fault(401, "no")], compiles(PROBES[1] | {"check": "1"}), [verdict("pass", "", "1")]))
+    record = running.door.finish(running.door.send_task(task(grader.url, checks=[FRIENDLY]))["id"])
+    assert sorted(mind.asked) == ["build", "compile"]
+    assert (record["stopped_by"], spent(record)["compile"]) == ("model", 1)
+    assert "left to a judge" in of(record, "1")[1]
 
 
 def test_no_call_is_made_that_is_not_needed(running: Running, grader: Evaluator) -> None:
