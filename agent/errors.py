@@ -1,19 +1,29 @@
-"""Errors, sorted by who can act on them.
+"""Every error this project raises on purpose, grouped by who can act on it.
 
     AgentError
     ├── BadRequest      the caller: the request itself must change      → a 4xx answer, or 503 when it may be sent again
     ├── ToolError       the model: answered to it as the tool's result
+    ├── Objection       the model: what a host has against a commit     → the loop goes on with it
+    ├── PageFault       the model: a page, or what runs in it, fails    → a verdict of the review
+    ├── ConfigError     the operator: a setting                         → the service does not start
+    ├── PublishError    the operator: a token, a permission, a name     → the task fails
+    ├── NoBrowser       the operator: no Chromium starts                → pages are only read
+    ├── NoSandbox       the operator: nothing can be run safely         → no script is run
     ├── ModelError      a model call that gave no usable answer
     │   ├── Transient   nobody: the same call may succeed later         → retried inside the deadline
     │   └── Permanent   the operator: a key, a name, a quota            → next model, else the loop stops
     ├── LimitReached    nobody: a budget or the deadline is used up     → the best workspace is published
-    ├── Objection       the model: what a host has against a commit     → the loop goes on with it
-    ├── PublishError    the operator: a token, a permission, a name
-    ├── net.Blocked     nobody: an address that may not be reached
-    └── ConfigError     the operator: a setting; the service does not start
+    ├── Blocked         nobody: an address that may not be reached      → the request is not made
+    ├── Undecided       nobody: reading alone cannot tell               → the verdict is unknown
+    ├── Gone            nobody: the browser ended under a page          → once more in a new one
+    ├── HeadMoved       nobody: somebody else committed first           → committed again on top of it
+    ├── UnknownCommit   the caller: no such commit in the history
+    ├── Rejected        a push: the host refuses its content for good   → an Objection or a PublishError
+    ├── NoAccess        a push: the host does not open this repository  → a PublishError
+    └── Unreachable     a push: no complete answer                      → tried again
 
-The message says what is wrong, with which value, and what to do instead. An error is rebuilt from its class name and
-`args`, so that one stored by the engine comes back as the same error.
+The message says what is wrong, with which value, and what to do instead. An error is its class and its `args`, which
+are plain JSON: `as_json` and `from_json` are exact inverses, so that one stored by the engine comes back as itself.
 """
 
 from collections.abc import Mapping
@@ -31,12 +41,39 @@ class BadRequest(AgentError):
     """The request cannot be taken as it is."""
 
     def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
+        super().__init__(status, message)
         self.status = status
+
+    def __str__(self) -> str:
+        return str(self.args[1])
 
 
 class ToolError(AgentError):
     """The model asked for something that cannot be done; the text tells it what can."""
+
+
+class Objection(AgentError):
+    """The host does not take a commit, and whoever wrote its files can fix that; the message is the host's own."""
+
+
+class PageFault(AgentError):
+    """The page, or what was evaluated in it, failed; the message is the browser's."""
+
+
+class ConfigError(AgentError):
+    """A setting is missing or wrong; the message names it."""
+
+
+class PublishError(AgentError):
+    """The site cannot be published until an operator fixes what the message names."""
+
+
+class NoBrowser(AgentError):
+    """There is no Chromium that starts; the message says what to install or to set."""
+
+
+class NoSandbox(AgentError):
+    """Nothing can be run safely here; the message says why and what to allow."""
 
 
 class ModelError(AgentError):
@@ -59,7 +96,7 @@ class Transient(ModelError):
 
 
 class Permanent(ModelError):
-    """The provider will never answer this call: the message names the setting to mend."""
+    """The provider will never answer this call: the message names the setting to fix."""
 
 
 class LimitReached(AgentError):
@@ -74,13 +111,60 @@ class LimitReached(AgentError):
         self.spent = spent or {}
 
 
-class Objection(AgentError):
-    """The host does not take a commit, and whoever wrote its files can mend that; the message is the host's own."""
+class Blocked(AgentError):
+    """The guard does not let this address, or this answer, through; the message names the host and the reason."""
 
 
-class PublishError(AgentError):
-    """The site cannot be published until an operator mends what the message names."""
+class Undecided(AgentError):
+    """Static rules cannot tell; the message says what could."""
+
+    def __init__(self, why: str = "needs a browser") -> None:
+        super().__init__(why)
 
 
-class ConfigError(AgentError):
-    """A setting is missing or wrong; the message names it."""
+class Gone(AgentError):
+    """The browser ended under the page; a new one may well do."""
+
+
+class HeadMoved(AgentError):
+    """Somebody else committed first; nothing was changed."""
+
+    def __init__(self, repo: str, expected: str | None, found: str | None) -> None:
+        super().__init__(repo, expected, found)
+
+    def __str__(self) -> str:
+        repo, expected, found = self.args
+        return f"the head of {repo!r} is {found}, not {expected}: build on the new head and commit again"
+
+
+class UnknownCommit(AgentError):
+    """The history of the repository has no such commit."""
+
+    def __init__(self, repo: str, sha: str) -> None:
+        super().__init__(repo, sha)
+
+    def __str__(self) -> str:
+        return "{1!r} is no commit in the history of {0!r}".format(*self.args)
+
+
+class Rejected(AgentError):
+    """The host refuses the content of a push for good; the message is the host's own."""
+
+
+class NoAccess(AgentError):
+    """The host does not know this repository, or does not open it to this token."""
+
+
+class Unreachable(AgentError):
+    """No complete answer; the same call may succeed later."""
+
+
+def as_json(error: AgentError) -> dict[str, Any]:
+    """Its class and `args`. What a module derives for itself alone is stored as the class here that it derives from."""
+    known = next(kind for kind in type(error).__mro__ if globals().get(kind.__name__) is kind)
+    return {"error": known.__name__, "args": list(error.args)}
+
+
+def from_json(stored: Mapping[str, Any]) -> AgentError:
+    error: AgentError = globals()[stored["error"]](*stored["args"])
+    return error

@@ -1,7 +1,7 @@
-"""The agent loop: turns until every check passes, a limit is met or nothing improves.
+"""The agent loop: turns until nothing fails, a limit is met or nothing improves.
 
-It knows no database, no HTTP and no engine: the model, the tools and the review come in as callables (`Hands`), and
-whoever hands them over may make them durable.
+It knows no database, no HTTP and no engine: the model, the tools and the review come in as callables (`Steps`), and
+whoever brings them may make them durable.
 """
 
 from collections.abc import Awaitable, Mapping, Sequence
@@ -12,29 +12,51 @@ from typing import Any, Protocol
 from agent.errors import LimitReached, ModelError
 from agent.llm.history import chars, shortened
 from agent.llm.model import Escalation
-from agent.records import Finding, Json, Reply, Review, StoppedBy, ToolCall, Usage
-from agent.tools.registry import Batch
-from agent.workspace import Workspace
+from agent.records import Fetched, Finding, Json, Reply, Review, StoppedBy, ToolCall, ToolResult, Usage
+from agent.workspace import INDEX, Workspace
 
-STALLS_UNTIL_HINT = 2  # turns in a row that left as many failures as before; where all are guesses, the loop ends
+STALLS_UNTIL_HINT = 2  # turns in a row that left as many failures as before
 STALLS_UNTIL_STOP = 5  # the two turns before it are asked for with more reasoning, then of the next model
 SILENCES_UNTIL_STOP = 3  # answers in a row without a tool call
+TURNS_FOR = {"certain": inf, "confirmed": 2, "guess": 1}  # how often a failure is told before it is left
+READING = frozenset({"fetch", "read_attachment", "read_file", "run_check"})  # tools that change nothing
 MAX_CONVERSATION_CHARS = 160_000  # beyond it what earlier tool calls answered is left out, once
 
 
-class Hands(Protocol):
+@dataclass(frozen=True)
+class Batch:
+    """What the tool calls of one turn came to, in their order."""
+
+    results: tuple[ToolResult, ...]
+    workspace: Workspace
+    failed_edits: Mapping[str, int]  # path → edits that failed since the file last changed
+    fetched: tuple[Fetched, ...] = ()  # before this turn and in it
+
+    @property
+    def sources(self) -> int:
+        """How many fetches have brought something."""
+        return sum(not one.error for one in self.fetched)
+
+
+class Steps(Protocol):
     """What the loop works with."""
 
-    def ask(self, messages: Sequence[Json], escalation: Escalation) -> Awaitable[Reply]:
+    def call_model(self, messages: Sequence[Json], escalation: Escalation) -> Awaitable[Reply]:
         """The model's next turn. Raises LimitReached at the deadline, ModelError when no model answers."""
 
-    def act(self, workspace: Workspace, calls: Sequence[ToolCall], misses: Mapping[str, int]) -> Awaitable[Batch]:
+    def run_tools(
+        self, workspace: Workspace, calls: Sequence[ToolCall], failed_edits: Mapping[str, int]
+    ) -> Awaitable[Batch]:
         """Runs every call and answers every call."""
 
-    def review(self, workspace: Workspace) -> Awaitable[Review]: ...
+    def review(self, workspace: Workspace) -> Awaitable["Version"]:
+        """With doubts settled, and attachments put back that must not change."""
 
-    def judge(self, workspace: Workspace, review: Review) -> Awaitable[Review]:
+    def judge(self, version: "Version") -> Awaitable["Version"]:
         """With a judge's word on what nothing else decides, where there is such a thing."""
+
+    def hear(self, version: "Version", objection: str) -> Awaitable["Version"]:
+        """With what remains of inferred failures after the writer's objection to them."""
 
     @property
     def spent(self) -> Usage:
@@ -43,13 +65,16 @@ class Hands(Protocol):
     def report(self, review: Review, previous: Review | None) -> str:
         """What the model reads about a review; `previous` is None where there was no site before."""
 
-    def words(self, name: str) -> str:
+    def hint(self, name: str) -> str:
         """The prompt `name`: silent (an answer held no tool call) or stalled (nothing improves)."""
+
+    def keep(self, progress: "Progress") -> None:
+        """Told after every reply and every review: what is left should the loop break."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What may be spent on one task; the deadline is kept by `Hands.ask`, which has a clock."""
+    """What may be spent on one task; the deadline is kept by `Steps.call_model`, which has a clock."""
 
     turns: int
     tokens: int
@@ -78,12 +103,12 @@ class Version:
 
     @property
     def is_site(self) -> bool:
-        return "index.html" in self.workspace
+        return INDEX in self.workspace
 
     @property
     def score(self) -> tuple[int, ...]:
         """Greater is better; a site with faults is better than none, whatever an empty folder does not break."""
-        return (self.is_site, *self.review.score)
+        return (self.is_site and not self.review.is_broken, *self.review.score)
 
     def faulted(self, finding: Finding) -> "Version":
         """With something else that fails."""
@@ -104,39 +129,51 @@ class Progress:
     silences: int = 0
     stalls: int = 0
     settled_for: int = 0  # failures that were published already: who answers an objection need do no better
-    misses: Mapping[str, int] | None = None
-    sources: int = 0  # fetched so far: a review holds data against them
+    failed_edits: Mapping[str, int] = field(default_factory=dict)
+    sources: int = 0  # fetched so far
+    told: Mapping[str, int] = field(default_factory=dict)  # id of what failed → how often the model was told
+    has_objected: bool = False
     models: tuple[str, ...] = ()
     stopped_by: StoppedBy | None = None
     error: str = ""
 
-
-async def build(start: Workspace, prompt: Sequence[Json], hands: Hands, limits: Limits) -> Progress:
-    """The best workspace reached from `start`."""
-    version = Version(start, await hands.review(start))
-    return await go_on(Progress(best=version, latest=version, messages=tuple(prompt)), hands, limits)
+    def is_improved_by(self, version: Version) -> bool:
+        """Whether it is at least as good as the best so far: of two alike the newer one."""
+        return version.score >= self.best.score
 
 
-async def go_on(progress: Progress, hands: Hands, limits: Limits) -> Progress:
-    """The best workspace reached from here, judged also where it fell short."""
-    progress = await turns(progress, hands, limits)
-    if progress.stopped_by in ("stalled", "turns", "silent") and progress.best.is_site:
-        return replace(progress, best=await judged(progress.best, progress, hands, limits))
-    return progress
+async def begin(workspace: Workspace, prompt: Sequence[Json], steps: Steps) -> Progress:
+    """Where the loop starts from."""
+    version = await steps.review(workspace)
+    return Progress(best=version, latest=version, messages=tuple(prompt))
 
 
-async def turns(progress: Progress, hands: Hands, limits: Limits) -> Progress:
-    """Until something stops it. Each request begins with the one before it (see `said`)."""
+async def run(progress: Progress, steps: Steps, limits: Limits) -> Progress:
+    """The best workspace reached from here. Each request begins with the one before it (see `said`)."""
+    steps.keep(progress)
     while progress.stopped_by is None:
         try:
-            limits.check(progress, progress.usage + hands.spent)
-            reply = await hands.ask(progress.messages, escalation(progress))
+            limits.check(progress, progress.usage + steps.spent)
+            reply = await steps.call_model(progress.messages, escalation(progress))
         except LimitReached as limit:
-            return stopped(progress, str(limit), limit.reason, limit.spent)
+            progress = stopped(progress, str(limit), limit.reason, limit.spent)
+            break
         except ModelError as error:
-            return stopped(progress, "model", str(error), error.spent)
-        progress, answers = await turn(counted(progress, reply), reply, hands, limits)
-        progress = said(progress, [reply.message, *answers])
+            progress = stopped(progress, "model", str(error), error.spent)
+            break
+        steps.keep(progress := counted(progress, reply))
+        if reply.calls:
+            batch = await steps.run_tools(progress.latest.workspace, reply.calls, progress.failed_edits)
+            reads = all(call.name in READING for call in reply.calls)
+            progress, answers = await answered(progress, batch, steps, limits, reads=reads)
+        elif may_object(progress):
+            progress, answers = await heard(progress, reply.text, steps)
+        else:
+            progress, answers = silent(progress), [{"role": "user", "content": steps.hint("silent")}]
+        steps.keep(progress := said(progress, [reply.message, *answers]))
+    if progress.stopped_by in ("stalled", "turns", "silent") and progress.best.is_site:
+        # What fell short is judged too: people read the verdicts.
+        progress = replace(progress, best=await judged(progress.best, progress, steps, limits))
     return progress
 
 
@@ -167,37 +204,49 @@ def objected(progress: Progress, finding: Finding, note: str) -> Progress:
     )
 
 
-async def turn(progress: Progress, reply: Reply, hands: Hands, limits: Limits) -> tuple[Progress, list[Json]]:
-    """What one reply leads to: its tool calls are run, a change is reviewed, everything is answered."""
-    if not reply.calls:
-        return silent(progress), [{"role": "user", "content": hands.words("silent")}]
-    batch = await hands.act(progress.latest.workspace, reply.calls, progress.misses or {})
-    learned = batch.sources > progress.sources
-    progress = replace(progress, silences=0, misses=batch.misses, sources=batch.sources)
+async def answered(
+    progress: Progress, batch: Batch, steps: Steps, limits: Limits, *, reads: bool
+) -> tuple[Progress, list[Json]]:
+    """What the tool calls of a turn lead to: a change is reviewed, everything is answered; reading is no stall."""
+    progress = replace(progress, silences=0, failed_edits=batch.failed_edits, sources=batch.sources)
     answers = [{"role": "tool", "tool_call_id": r.call_id, "content": r.text} for r in batch.results]
     notes = []
-    if batch.workspace == progress.latest.workspace and not (learned and progress.latest.is_site):
-        progress = progress if learned else stalled(progress)
+    if batch.workspace == progress.latest.workspace:
+        progress = progress if reads else stalled(progress)
     else:
-        version = Version(batch.workspace, await hands.review(batch.workspace))
-        if version.review.passed:
-            version = await judged(version, progress, hands, limits)
-        notes.append(hands.report(version.review, progress.latest.review if progress.latest.is_site else None))
+        version = await steps.review(batch.workspace)
+        steps.keep(reviewed(progress, version))
+        if not version.review.told:
+            version = await judged(version, progress, steps, limits)
+        notes.append(steps.report(version.review, progress.latest.review if progress.latest.is_site else None))
         progress = reviewed(progress, version)
     if progress.stalls == STALLS_UNTIL_HINT:
-        notes.append(hands.words("stalled"))
+        notes.append(steps.hint("stalled"))
     # In the last tool answer rather than a message of its own: some providers refuse a user message after tool answers.
     answers[-1]["content"] = "\n\n".join([answers[-1]["content"], *notes])
     return progress, answers
 
 
-async def judged(version: Version, progress: Progress, hands: Hands, limits: Limits) -> Version:
+def may_object(progress: Progress) -> bool:
+    """Once, when the model was told of inferred failures."""
+    return not progress.has_objected and any(f.standing != "certain" for f in progress.latest.review.told)
+
+
+async def heard(progress: Progress, words: str, steps: Steps) -> tuple[Progress, list[Json]]:
+    """An answer without a call, after such a report: whoever made the tests says what remains of them."""
+    version = await steps.hear(progress.latest, words)
+    before = progress.latest.review
+    progress = reviewed(replace(progress, has_objected=True, stalls=0), version)
+    return progress, [{"role": "user", "content": steps.report(version.review, before)}]
+
+
+async def judged(version: Version, progress: Progress, steps: Steps, limits: Limits) -> Version:
     """A judge is asked for what is left, as long as there is something to spend: it may find a failure yet."""
     try:
-        limits.check_spending(progress.usage + hands.spent)
+        limits.check_spending(progress.usage + steps.spent)
     except LimitReached:
         return version
-    return replace(version, review=await hands.judge(version.workspace, version.review))
+    return await steps.judge(version)
 
 
 def escalation(progress: Progress) -> Escalation:
@@ -229,21 +278,20 @@ def stalled(progress: Progress) -> Progress:
 def reviewed(progress: Progress, version: Version) -> Progress:
     """Keeps the better version; code, not the model, decides that the work is done."""
     before, review = progress.latest, version.review
-    best = version if version.score >= progress.best.score else progress.best
-    progress = replace(progress, best=best, latest=version)
-    if review.passed:
+    best = version if progress.is_improved_by(version) else progress.best
+    told = {f.id: progress.told.get(f.id, 0) + 1 for f in review.told}
+    progress = replace(progress, best=best, latest=version, told={**progress.told, **told})
+    if not review.told:
         return replace(progress, stopped_by="passed")
-    if len(review.failures) <= progress.settled_for:
+    worth_a_turn = [f for f in review.told if told[f.id] <= TURNS_FOR[f.standing]]
+    no_better = 0 < len(review.failures) <= progress.settled_for
+    if no_better or not worth_a_turn or only_earlier_checks_fail(review):
         return replace(progress, stopped_by="stalled")
-    if not before.is_site or len(review.failures) < len(before.review.failures):
+    if not before.is_site or len(review.told) < len(before.review.told):
         return replace(progress, stalls=0)
-    if only_earlier_checks_fail(review):
-        return replace(progress, stopped_by="stalled")
-    progress = stalled(progress)
-    hopeless = progress.stalls >= STALLS_UNTIL_HINT and all(finding.guess for finding in review.failures)
-    return replace(progress, stopped_by="stalled") if hopeless else progress
+    return stalled(progress)
 
 
 def only_earlier_checks_fail(review: Review) -> bool:
     """What is left was asked for by an earlier round only: the new brief may well have changed it on purpose."""
-    return all(finding.origin == "earlier" for finding in review.failures)
+    return all(finding.earlier for finding in review.told)

@@ -18,7 +18,7 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 import httpcore
 import httpx
 
-from agent.errors import AgentError
+from agent.errors import Blocked
 
 USER_AGENT = "llm-devops-engine/0.1"
 CONNECT_S = 5.0
@@ -47,10 +47,6 @@ _HOST = re.compile(r"(?P<scheme>//)?(?<![a-z0-9.-])(?P<host>(?:[a-z0-9-]{1,63}\.
 
 Forbid = Callable[[str, int], str | None]
 Resolve = Callable[[str, int], Awaitable[list[str]]]
-
-
-class Blocked(AgentError):
-    """The guard does not let this address, or this answer, through; the message names the host and the reason."""
 
 
 @dataclass(frozen=True)

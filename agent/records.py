@@ -1,7 +1,7 @@
 """The records that flow through the service: frozen, typed, plain JSON when stored. No I/O.
 
 TaskRequest → Task → Workspace → Reply → Batch → Review → Build → Publication → Notification.
-(`TaskRequest` lives in `intake`, the one module that sees the secret; `Workspace` in `workspace`.)
+(`TaskRequest` lives in `intake`, the one module that sees the secret; `Workspace` in `workspace`, `Batch` in `loop`.)
 """
 
 from typing import Any, Literal
@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Json = dict[str, Any]
 Verdict = Literal["pass", "fail", "unknown"]
-Stage = Literal["build", "compile", "judge"]  # what a model is asked for: the site, probes of checks, verdicts
+Stage = Literal["build", "reading", "doubts", "judge"]  # what a model is asked for
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 FINAL_STATES: frozenset[State] = frozenset({"done", "failed", "cancelled"})
 
@@ -224,6 +224,11 @@ class Review(Record):
     def passed(self) -> bool:
         """Nothing fails; `unknown` is not a failure."""
         return not self.failures
+
+    @property
+    def is_broken(self) -> bool:
+        """It is no page, does not parse, or holds a key: no site yet, whatever else it does."""
+        return any(f.origin == "rule" and f.id in ("index", "javascript", "secrets") for f in self.failures)
 
     @property
     def score(self) -> tuple[int, ...]:

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 
 from agent import events, net, telemetry
 from agent.browser.chromium import Browser
-from agent.browser.network import FETCH_S, Fetcher
+from agent.browser.network import FETCH_S, Fetch, Fetcher
 from agent.errors import BadRequest, ConfigError
 from agent.intake import request as intake
 from agent.llm.choice import NO_MODEL, choose_models, open_model
@@ -29,14 +29,13 @@ from agent.publish.local import LocalPublisher
 from agent.publish.publisher import Publisher
 from agent.publish.sites import sites_app
 from agent.records import Record, Task
-from agent.review.live import LiveReview
+from agent.review.review import Reviewer
 from agent.sandbox.sandbox import Sandbox
 from agent.settings import Settings
 from agent.store import Store
-from agent.worker.delivery import Parts
 from agent.worker.engine import Engine
-from agent.worker.reader import Assessor
-from agent.worker.workshop import Workshop
+from agent.worker.parts import Parts
+from agent.worker.prompt import check_prompts
 
 
 class Accepted(Record):
@@ -110,7 +109,7 @@ class Service:
         view = await asyncio.to_thread(self.store.view, task_id)
         if view.state == "done":
             await self._engine.resend(task_id)
-        elif view.state == "failed" and time.time() < self._parts.workshop.build_by(view.task):
+        elif view.state == "failed" and time.time() < self._parts.build_by(view.task):
             attempt = await asyncio.to_thread(self.store.run_again, task_id)
             await self._engine.submit(task_id, attempt or view.attempt)
         elif view.state in ("queued", "running"):
@@ -134,14 +133,9 @@ async def running(settings: Settings, *, web: Callable[..., httpx.AsyncClient] =
             web(timeout_s=FETCH_S, contact=settings.contact) as internet,
             aclosing(browser),
         ):
-            review = LiveReview(
-                browser,
-                Fetcher(internet, settings.data_dir / "cache"),
-                owner=settings.github_owner or "owner",
-                secrets=settings.secret_values,
-            )
-            parts = assemble(settings, store, repositories, Clients(http, loopback, internet), review)
-            await asyncio.to_thread(parts.workshop.rehearse)
+            clients, fetch = Clients(http, loopback, internet), Fetcher(internet, settings.data_dir / "cache")
+            parts = assemble(settings, store, repositories, clients, browser, fetch)
+            await asyncio.to_thread(check_prompts, settings.prompts_dir)
             engine = Engine(
                 parts,
                 database=settings.database,
@@ -161,30 +155,27 @@ def assemble(
     store: Store,
     repositories: Repositories,
     clients: Clients,
-    review: LiveReview,
+    browser: Browser,
+    fetch: Fetch,
 ) -> Parts:
     """Every part of the service, wired; nothing is started."""
-    publisher = open_publisher(settings, repositories, clients.own)
-    workshop = Workshop(
-        store,
-        repositories,
-        clients.web,
-        prompts_dir=settings.prompts_dir,
-        review=review,
-        sandbox=Sandbox(hidden=[settings.data_dir]),
-        secrets=settings.secret_values,
-        reserve_s=publisher.reserve_s,
-        models=[choice.profile_key for choice in choose_models(settings)],
-    )
+    sandbox, model = Sandbox(hidden=[settings.data_dir]), open_model(settings)
     return Parts(
         store=store,
         repositories=repositories,
-        publisher=publisher,
-        workshop=workshop,
-        assessor=Assessor(store, review, prompts_dir=settings.prompts_dir),
-        model=open_model(settings),
-        http=clients.evaluators,
+        publisher=open_publisher(settings, repositories, clients.own),
+        reviewer=Reviewer(
+            browser, fetch, sandbox, owner=settings.github_owner or "owner", secrets=settings.secret_values
+        ),
+        sandbox=sandbox,
+        model=model,
+        review_model=model,
+        profiles=[choice.profile_key for choice in choose_models(settings)],
         limits=Limits(settings.task_max_turns, settings.task_max_tokens, settings.task_max_usd),
+        prompts_dir=settings.prompts_dir,
+        secrets=settings.secret_values,
+        evaluators=clients.evaluators,
+        web=clients.web,
     )
 
 

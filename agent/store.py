@@ -6,7 +6,7 @@ SQLite or PostgreSQL, the same statements. Methods block for milliseconds: call 
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -58,12 +58,12 @@ answers = sa.Table(
     sa.Column("request", sa.String, primary_key=True),  # hash of task, run and request
     sa.Column("reply", sa.Text, nullable=False),
 )
-probes = sa.Table(
-    "probes",
+readings = sa.Table(
+    "readings",
     metadata,
-    sa.Column("repo", sa.String, primary_key=True),  # of all rounds of a site
-    sa.Column("check", sa.String, primary_key=True),  # hash of round and text
-    sa.Column("probe", sa.Text, nullable=False),
+    sa.Column("task_id", sa.String, primary_key=True),
+    sa.Column("repo", sa.String, nullable=False, index=True),
+    sa.Column("reading", sa.Text, nullable=False),  # what the task requires, with its acceptance tests as they stand
 )
 events = sa.Table(
     "events",
@@ -340,19 +340,18 @@ class Store:
             row = {"request": request, "reply": json.dumps(reply)}
             db.execute(self._insert(answers).values(row).on_conflict_do_nothing())
 
-    def probes(self, repo: str) -> dict[str, Json]:
-        """Check → the probe that it was compiled into, of all rounds of a site."""
+    def reading(self, task_id: str) -> Json | None:
+        """What the task requires, if it was read."""
         with self._engine.connect() as db:
-            rows = db.execute(sa.select(probes).where(probes.c.repo == repo)).all()
-        return {row.check: dict(json.loads(row.probe)) for row in rows}
+            stored = db.execute(sa.select(readings.c.reading).where(readings.c.task_id == task_id)).scalar()
+        return None if stored is None else dict(json.loads(stored))
 
-    def put_probes(self, repo: str, compiled: Mapping[str, Json]) -> None:
-        """A check's newest probe stays."""
+    def put_reading(self, task: Task, reading: Json) -> None:
+        """In place of an earlier one."""
+        text = json.dumps(reading)
         with self._engine.begin() as db:
-            for check, probe in compiled.items():
-                text = json.dumps(probe)
-                added = self._insert(probes).values({"repo": repo, "check": check, "probe": text})
-                db.execute(added.on_conflict_do_update(index_elements=["repo", "check"], set_={"probe": text}))
+            added = self._insert(readings).values({"task_id": task.id, "repo": task.repo, "reading": text})
+            db.execute(added.on_conflict_do_update(index_elements=["task_id"], set_={"reading": text}))
 
     def add_event(self, task_id: str, name: str, data: Json) -> None:
         with self._engine.begin() as db:

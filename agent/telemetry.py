@@ -1,8 +1,9 @@
 """Traces: a span for each run of a task, each model call and each tool. The only module that knows OpenTelemetry.
 
-It is loaded when an exporter is asked for, and not before. The names are those of the semantic conventions for
-generative AI, version `CONVENTIONS`: not stable yet, so they are spelt out here and nowhere else. What was said is no
-part of a span, be it in a message, an argument, a result or the words of an error, and neither is an e-mail.
+It is loaded when an exporter is asked for, and not before. The names are those of OpenTelemetry's semantic conventions
+for generative AI (the repository semantic-conventions-genai), version `CONVENTIONS`: not stable yet and in no package,
+so they are spelt out here and nowhere else. What was said is no part of a span, be it in a message, an argument, a
+result or the words of an error, and neither is an e-mail.
 """
 
 import threading
@@ -20,11 +21,12 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import SpanExporter
 
-CONVENTIONS = "1.41.0"
+CONVENTIONS = "0.1.0"
 SERVICE = "llm-devops-engine"
 CLOSE_S = 3.0  # for the last spans to be sent: a collector that is gone must not hold up the end
 MAX_WORD_CHARS = 64  # of what a provider calls its calls and its reasons
 
+CHAT, EXECUTE_TOOL, INVOKE_AGENT = "chat", "execute_tool", "invoke_agent"  # operations: a span is named after one
 AGENT_NAME = "gen_ai.agent.name"
 CONVERSATION_ID = "gen_ai.conversation.id"
 ERROR_TYPE = "error.type"
@@ -47,6 +49,7 @@ PROVIDERS = {  # where the conventions call them otherwise than litellm
     "cohere_chat": "cohere",
     "gemini": "gcp.gemini",
     "mistral": "mistral_ai",
+    "moonshot": "moonshot_ai",
     "vertex_ai": "gcp.vertex_ai",
     "watsonx": "ibm.watsonx.ai",
     "xai": "x_ai",
@@ -70,7 +73,7 @@ def exporting(to: "Exporter | SpanExporter") -> Iterator[None]:
         yield
         return
     outer, provider = _tracer, _provider(to)
-    _tracer = provider.get_tracer("agent", schema_url=f"https://opentelemetry.io/schemas/{CONVENTIONS}")
+    _tracer = provider.get_tracer("agent", schema_url=f"https://opentelemetry.io/schemas/gen-ai/{CONVENTIONS}")
     try:
         yield
     finally:
@@ -92,16 +95,10 @@ def is_installed() -> bool:
 def task_run(task_id: str, attempt: int) -> Iterator[None]:
     """Around one run of a task. All runs of it, in whatever process, are one trace, and that has the task's id."""
     attributes: dict[str, Value] = {AGENT_NAME: SERVICE, CONVERSATION_ID: task_id, "task.attempt": attempt}
-    with trace_of(task_id), _span("invoke_agent", SERVICE, attributes):
-        yield
-
-
-@contextmanager
-def trace_of(task_id: str) -> Iterator[None]:
-    """Around what is done for a task: it belongs to its trace, even where no run of the task is around it."""
     reset = _task.set(task_id)
     try:
-        yield
+        with _span(INVOKE_AGENT, SERVICE, attributes):
+            yield
     finally:
         _task.reset(reset)
 
@@ -109,7 +106,7 @@ def trace_of(task_id: str) -> Iterator[None]:
 @contextmanager
 def model_call(name: str) -> Iterator[None]:
     """Around one turn of a model, with all its retries; `answered` completes it."""
-    with _span("chat", _model(name), {PROVIDER_NAME: _provider_name(name), REQUEST_MODEL: _model(name)}, kind="CLIENT"):
+    with _span(CHAT, _model(name), {PROVIDER_NAME: _provider_name(name), REQUEST_MODEL: _model(name)}, kind="CLIENT"):
         yield
 
 
@@ -117,7 +114,7 @@ def model_call(name: str) -> Iterator[None]:
 def tool_call(name: str, call_id: str) -> Iterator[None]:
     """Around one call of a tool."""
     known_as = call_id.partition("__thought__")[0][:MAX_WORD_CHARS]  # behind it Gemini carries its reasoning
-    with _span("execute_tool", name, {TOOL_NAME: name, TOOL_CALL_ID: known_as, TOOL_TYPE: "function"}):
+    with _span(EXECUTE_TOOL, name, {TOOL_NAME: name, TOOL_CALL_ID: known_as, TOOL_TYPE: "function"}):
         yield
 
 

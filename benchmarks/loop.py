@@ -1,6 +1,6 @@
 """This project's loop on the deterministic endpoint of an agent-loop benchmark: a driver with `build` and `task`.
 
-It is found by the harness through PYTHONPATH, beside that harness's own `common.py`, and asks for parallel tool calls:
+It is found by the harness through PYTHONPATH, as is that harness's own `common.py`, and asks for parallel tool calls:
 
     PYTHONPATH=.:benchmarks python HARNESS/drivers/harness.py loop run TASKS CONCURRENT TURNS WARM
 """
@@ -16,9 +16,8 @@ from agent.events import configure
 from agent.llm.gateway import Gateway
 from agent.llm.model import Escalation
 from agent.llm.providers import ModelChoice
-from agent.loop import Limits
+from agent.loop import Batch, Limits, Progress
 from agent.records import Finding, Json, Reply, Review, ToolCall, ToolResult, Usage
-from agent.tools.registry import Batch
 
 ASYNC = True
 PROTO = os.environ.get("PROTO", "batch")  # noqa: TID251
@@ -30,7 +29,7 @@ def build() -> None:
     configure((), quiet=True)
 
 
-class Hands:
+class Steps:
     """The harness's three tools in memory; its second check is the one that passes."""
 
     spent = Usage()
@@ -40,16 +39,18 @@ class Hands:
         self._turns = turns
         self._reviews = 0
 
-    async def ask(self, messages: Sequence[Json], escalation: Escalation) -> Reply:
+    async def call_model(self, messages: Sequence[Json], escalation: Escalation) -> Reply:
         return await gateway.complete(messages, SCHEMAS, timeout_s=600)
 
-    async def act(self, held: workspace.Workspace, calls: Sequence[ToolCall], misses: Mapping[str, int]) -> Batch:
+    async def run_tools(
+        self, held: workspace.Workspace, calls: Sequence[ToolCall], failed_edits: Mapping[str, int]
+    ) -> Batch:
         results = [
             ToolResult(call_id=call.id, text=getattr(self._tools, call.name)(**call.arguments)) for call in calls
         ]
         changed = held.put({path: text.encode() for path, text in self._tools.files.items()})
         # A revision each turn, so that a long script is no stall.
-        return Batch(tuple(results), changed.put({"turn": str(self._reviews).encode()}), misses)
+        return Batch(tuple(results), changed.put({"turn": str(self._reviews).encode()}), failed_edits)
 
     async def review(self, held: workspace.Workspace) -> Review:
         left = max(0, (2 if PROTO == "batch" else self._turns) - self._reviews)
@@ -63,12 +64,16 @@ class Hands:
     def report(self, review: Review, previous: Review | None) -> str:
         return f"{len(review.failures)} fail"
 
-    def words(self, name: str) -> str:
+    def hint(self, name: str) -> str:
         return name
+
+    def keep(self, progress: Progress) -> None:
+        """This loop does not break."""
 
 
 async def task(conv: str, turns: int) -> str:
     # The script's last turn closes a conversation that this loop ends by itself: one more makes as many model calls.
     prompt = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": user(conv, turns + 1, proto=PROTO)}]
-    progress = await loop.build(workspace.Workspace(), prompt, Hands(turns), LIMITS)
+    steps = Steps(turns)
+    progress = await loop.run(await loop.begin(workspace.Workspace(), prompt, steps), steps, LIMITS)
     return str(progress.stopped_by)

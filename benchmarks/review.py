@@ -12,6 +12,7 @@ from agent.browser.chromium import Browser
 from agent.browser.network import Recorded
 from agent.records import Check, Task
 from agent.review.live import LiveReview
+from agent.review.subject import Subject
 from agent.workspace import Workspace
 
 ROUNDS = 8
@@ -80,14 +81,14 @@ async def main() -> None:
     live = LiveReview(browser, Recorded({}))
     workspace = Workspace().put({"index.html": PAGE, "data.csv": CSV})
     for _ in range(2):
-        found = await live.review(task(), workspace, {})
+        found = await live.review(Subject(task(), workspace))
     print(f"{sum(f.verdict == 'pass' for f in found.findings)} of {len(found.findings)} pass")
     print(f"{browser.status}; {bare_mb:.0f} MB without, {memory_mb() - bare_mb:.0f} MB more when idle")
     for at_once in (1, 4, 8):
         walls, began_s, peak_mb = [], cpu_s(), 0.0
         for _ in range(ROUNDS):
             began = time.perf_counter()
-            reviews = [asyncio.create_task(live.review(task(), workspace, {})) for _ in range(at_once)]
+            reviews = [asyncio.create_task(live.review(Subject(task(), workspace))) for _ in range(at_once)]
             await asyncio.sleep(0.2)
             peak_mb = max(peak_mb, memory_mb() - bare_mb)
             await asyncio.gather(*reviews)

@@ -44,8 +44,8 @@ LONGEST_LIFE_S = 6.0
 START_S = 2.5  # from the birth of a process to its open door, about
 MOMENTS = ("start", "after", "after", "in", "in", "any")
 STEPS = (
-    *("begin", "reserve", "prepare", "enter_build", "model_call", "tool_batch", "review", "finish"),
-    *("commit", "push", "enable_pages", "wait_live", "record", "notify", "pictures", "deliver"),
+    *("begin", "reserve", "prepare", "model_call", "tool_batch", "review", "finish"),
+    *("commit", "push", "enable_pages", "wait_live", "record", "screenshots", "deliver"),
 )
 TURNS = 2
 PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -236,9 +236,7 @@ class Batch:
         await asyncio.sleep(0.05)  # what lay in its sockets arrives
         for task_id, replies in self._said().items():
             if replies + self.stored_answers[task_id] > TURNS:
-                self._blame(
-                    f"{task_id}: {replies} answers were bought beside {self.stored_answers[task_id]} stored ones"
-                )
+                self._blame(f"{task_id}: {replies} answers were bought, {self.stored_answers[task_id]} were stored")
         told = await asyncio.to_thread(self.books.told)
         for nonce, task_id in self.ids.items():
             self.stored_answers[task_id] = await asyncio.to_thread(self.books.bought, task_id)

@@ -23,7 +23,7 @@ from typing import Any
 import httpx
 import uvicorn
 
-from agent import net, service
+from agent import errors, net, service
 from agent.api.app import create_app
 from agent.browser.chromium import Browser
 from agent.browser.network import Recorded
@@ -35,7 +35,8 @@ from agent.review.live import LiveReview
 from agent.service import running
 from agent.settings import Settings
 from agent.store import Store
-from agent.worker.delivery import Delivery, Parts
+from agent.worker.parts import Parts
+from agent.worker.run import TaskRun
 
 Json = dict[str, Any]
 
@@ -254,11 +255,12 @@ def settings(data_dir: Path, **changes: Any) -> Settings:
 
 
 @asynccontextmanager
-async def assembled(configured: Settings) -> AsyncIterator[Parts]:
+async def assembled(configured: Settings, internet: "Internet | None" = None) -> AsyncIterator[Parts]:
     """Every part of the service; nothing is started, and pages are only read."""
     store, repositories = Store(configured.database), Repositories(configured.data_dir / "repositories")
-    async with net.client(allow_private=True) as http:
-        clients, unseen = service.Clients(http, http, http), LiveReview(Browser("off"), Recorded({}))
+    open_web = internet.client if internet else partial(net.client, allow_private=True)
+    async with net.client(allow_private=True) as http, open_web() as web:
+        clients, unseen = service.Clients(http, http, web), LiveReview(Browser("off"), Recorded({}))
         yield service.assemble(configured, store, repositories, clients, unseen)
     store.close()
 
@@ -285,7 +287,7 @@ class Journal:
     """The steps of one run of a task, as an engine keeps them; `run` dies before the step where it is told to."""
 
     def __init__(self) -> None:
-        self._kept: list[tuple[str, Any]] = []
+        self._kept: list[tuple[str, str]] = []
 
     async def run(self, parts: Parts, task: Task, *, until: str, times: int = 1) -> None:
         """From the beginning: what is kept is not done again. It ends before step `until` is begun the nth time."""
@@ -297,20 +299,18 @@ class Journal:
             at = next(passed)
             if at == len(self._kept):
                 try:
-                    self._kept.append((name, await act()))
+                    outcome = {"value": await act()}
                 except AgentError as error:
-                    self._kept.append((name, error))
-            kept, outcome = self._kept[at]
+                    outcome = errors.as_json(error)
+                self._kept.append((name, json.dumps(outcome)))
+            kept, outcome = self._kept[at][0], json.loads(self._kept[at][1])
             assert kept == name, "a replay takes other steps than the run before it"
-            if isinstance(outcome, AgentError):
-                raise outcome
-            return outcome
-
-        async def beside(_task_id: str, _attempt: int) -> Callable[[], Awaitable[Json]]:
-            raise AssertionError("rules decide every check of these tasks: there is nothing to compile")
+            if "error" in outcome:
+                raise errors.from_json(outcome)
+            return outcome["value"]
 
         with suppress(Killed):
-            await Delivery(parts, step, beside).deliver(task.id, 1)
+            await TaskRun(parts, step, task, 1).deliver()
 
 
 def traces(folder: Path, *texts: str) -> list[str]:

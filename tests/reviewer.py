@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
-from agent.browser.chromium import Browser, NoBrowser
+from agent.browser.chromium import Browser
 from agent.browser.network import Recorded
+from agent.errors import NoBrowser
 from agent.records import Attachment, Check, Finding, Review, Task
 from agent.review.live import LiveReview
+from agent.review.subject import Subject
 from agent.workspace import Workspace
 from tests.pages import BRIEF, CSV, INTERNET
 
@@ -55,7 +57,7 @@ class Reviewer:
         live = LiveReview(self.browser, Recorded(INTERNET), time_s=time_s)
         site = {name.replace("__", "."): data for name, data in files.items()}
         workspace = Workspace().put({"index.html": page.encode(), "ferries.csv": CSV} | site)
-        return await live.review(asked, workspace, {"ferries.csv": CSV})
+        return await live.review(Subject(asked, workspace, {"ferries.csv": CSV}))
 
 
 @contextmanager

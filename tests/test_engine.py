@@ -12,8 +12,8 @@ from agent.llm.model import Model
 from agent.publish.git import Repositories
 from agent.records import FINAL_STATES, Reply
 from agent.store import Store, TaskView
-from agent.worker.delivery import Parts
 from agent.worker.engine import MAX_RECOVERIES, Engine
+from agent.worker.parts import Parts
 from tests.harness import accept, assembled, settings, task
 
 

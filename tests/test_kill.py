@@ -24,6 +24,7 @@ from tests.harness import (
     Door,
     Evaluator,
     Gate,
+    Json,
     evaluator,
     free_port,
     good_site,
@@ -34,6 +35,7 @@ from tests.harness import (
 )
 from tests.loopback_github import TOKEN, github, pages_workflow
 from tests.postgres import PostgresServer
+from tests.provider import Answer, calls, hang, provider, says
 from tests.reviewer import browser_needed
 
 ROOT = Path(__file__).parent.parent
@@ -125,6 +127,14 @@ def await_steps(data_dir: Path, **times: int) -> None:
         time.sleep(0.005)
 
 
+def await_rows(data_dir: Path, table: str) -> None:
+    until = time.monotonic() + 30
+    with closing(sqlite3.connect(f"file:{data_dir / 'agent.sqlite'}?mode=ro", uri=True, timeout=30)) as db:
+        while not db.execute(f"SELECT 1 FROM {table}").fetchall():  # noqa: S608
+            assert time.monotonic() < until, f"nothing was ever stored in {table}"
+            time.sleep(0.005)
+
+
 @pytest.fixture
 def grader() -> Iterator[Evaluator]:
     with evaluator() as running:
@@ -199,7 +209,7 @@ def test_a_task_killed_after_a_failed_step_remembers_the_failure(tmp_path: Path,
     assert not any(secret in said for secret in (SECRET, "canary-model-key", body["email"]))
 
 
-def test_a_task_killed_while_it_mends_what_github_objects_to_mends_it_once(tmp_path: Path, grader: Evaluator) -> None:
+def test_a_task_killed_while_it_fixes_what_github_objects_to_fixes_it_once(tmp_path: Path, grader: Evaluator) -> None:
     data_dir, log = tmp_path / "data", tmp_path / "log"
     flow = ("write_file", {"path": ".github/workflows/ci.yml", "content": pages_workflow(".", run="python count.py")})
     wrong, right = (("write_file", {"path": "count.py", "content": f"print({n})\n"}) for n in (1, 2))
@@ -209,10 +219,10 @@ def test_a_task_killed_while_it_mends_what_github_objects_to_mends_it_once(tmp_p
         body = task(grader.url, brief=f"{task(grader.url)['brief']} Add .github/workflows/ci.yml that runs count.py.")
         task_id = service.start().send_task(body)["id"]
         await_steps(data_dir, objection=1)
-        service.kill()  # 6: the objection is stored, the model is asked to mend it
+        service.kill()  # 6: the objection is stored, the model is asked to fix it
         service.start()
         await_steps(data_dir, commit=2)
-        service.kill()  # 7: the mended commit is stored
+        service.kill()  # 7: the commit that fixes it is stored
         record = service.start().finish(task_id)
         (call,) = grader.wait_for(body["nonce"])
     (repo,) = fake.repos.values()
@@ -269,29 +279,38 @@ def test_a_second_process_is_refused_and_the_first_ones_tasks_are_not_touched(
     assert bought(tmp_path / "log") == 1
 
 
-def with_probe(folder: Path) -> str:
-    """The LLM_MODEL that answers with a good site, and with a probe for check 3 when it is asked for probes."""
-    probe = {"check": "3", "kind": "js", "expression": "document.querySelector('#total').textContent === '42'"}
-    site = {"calls": [{"name": name, "arguments": arguments} for name, arguments in good_site()]}
-    conversations = [
-        {"when": "into one probe", "replies": [{"text": json.dumps({"probes": [probe]})}]},
-        {"when": "Harbour", "replies": [site]},
-    ]
-    (folder / "probing.json").write_text(json.dumps({"conversations": conversations}))
-    return f"replay/{folder / 'probing.json'}"
+class Author:
+    """A model that gives the probe of check 3 at once, and a good site only to a process that was started again."""
+
+    def __init__(self) -> None:
+        self.asked: Counter[str] = Counter()
+
+    def __call__(self, body: Json) -> Answer:
+        stage = "build" if "tools" in body else "compile"
+        self.asked[stage] += 1
+        if stage == "compile":
+            probe = {"check": "3", "kind": "js", "expression": "document.querySelector('#total').textContent === '42'"}
+            return says(json.dumps({"probes": [probe]}))
+        return hang() if self.asked["build"] == 1 else calls(*good_site())
 
 
 def test_probes_that_were_bought_are_not_bought_again(tmp_path: Path, grader: Evaluator) -> None:
     with browser_needed():
         find("auto")
-    data_dir, log = tmp_path / "data", tmp_path / "log"
-    with process(settings(data_dir, llm_model=with_probe(tmp_path), browser="auto"), log) as service:
-        body = task(grader.url)
-        body["checks"].append("Tells how many ferries left")
-        task_id = service.start().send_task(body)["id"]
-        await_steps(data_dir, compile=1)
-        service.kill()  # the child workflow has ended; its parent is in the first turn or the review after it
-        record = service.start().finish(task_id)
-    calls = {stage: spent["model_calls"] for stage, spent in record["usage"]["by_stage"].items()}
-    assert (record["stopped_by"], calls, bought(log)) == ("passed", {"build": 1, "compile": 1}, 2)
+    data_dir, log, author = tmp_path / "data", tmp_path / "log", Author()
+    with provider(author) as llm:
+        configured = settings(data_dir, llm_base_url=llm.url, browser="auto")
+        with process(configured, log) as service:
+            body = task(grader.url)
+            body["checks"].append("Tells how many ferries left")
+            task_id = service.start().send_task(body)["id"]
+            await_rows(data_dir, "probes")
+            service.kill()  # 8: the probes are stored, the turn that they belong to is in flight
+            record = service.start().finish(task_id)
+    spent = {stage: usage["model_calls"] for stage, usage in record["usage"]["by_stage"].items()}
+    assert (record["stopped_by"], spent, author.asked) == (
+        "passed",
+        {"build": 1, "compile": 1},
+        {"build": 2, "compile": 1},
+    )
     assert record["checks"][2]["verdict"] == "pass"

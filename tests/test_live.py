@@ -17,6 +17,7 @@ from agent.net import Resource
 from agent.records import Review
 from agent.review.live import LiveReview, Portrait
 from agent.review.report import report
+from agent.review.subject import Subject
 from agent.workspace import Workspace
 from tests.pages import BASE, CHECKS, MUTATIONS, PAGE
 from tests.reviewer import Reviewer, failing, finding, html, reviewing_browser, task
@@ -117,9 +118,11 @@ def test_the_number_of_a_check_is_computed_and_not_copied(chromium: Reviewer, sh
     asked = task(("js", "document.querySelector('#total').textContent === '218.50'"), brief="Show boats.json in #total")
     found = chromium.do(
         LiveReview(chromium.browser, Recorded({})).review(
-            asked,
-            Workspace().put({"index.html": html(DATA_PAGE.replace("SHOWN", shown)).encode(), "boats.json": data}),
-            {"boats.json": data},
+            Subject(
+                asked,
+                Workspace().put({"index.html": html(DATA_PAGE.replace("SHOWN", shown)).encode(), "boats.json": data}),
+                {"boats.json": data},
+            )
         )
     )
     assert finding(found, "1").verdict == "pass"
@@ -330,7 +333,7 @@ def test_without_a_browser_the_page_is_read_and_the_record_says_so(choice: str, 
     live = LiveReview(Browser(choice), Recorded({}))
     workspace = Workspace().put({"index.html": html("<p>Hi</p><script>x = 1</script>").encode()})
     asked = task(("js", "document.title === 'Page'"), ("js", "window.x === 1"), brief="A page")
-    found = asyncio.run(live.review(asked, workspace, {}))
+    found = asyncio.run(live.review(Subject(asked, workspace)))
     assert [f.verdict for f in found.findings if f.origin == "check"] == ["pass", "unknown"]
     assert "nothing was run" in found.browser
     assert words in found.browser

@@ -1,4 +1,4 @@
-"""The loop, with hands that play a script: what it promises whoever the model is."""
+"""The loop, with steps that play a script: what it promises whoever the model is."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -12,14 +12,16 @@ from agent.loop import (
     MAX_CONVERSATION_CHARS,
     SILENCES_UNTIL_STOP,
     STALLS_UNTIL_STOP,
+    Batch,
     Limits,
     Progress,
-    build,
-    go_on,
+    begin,
     objected,
 )
+from agent.loop import (
+    run as run_loop,
+)
 from agent.records import Fetched, Finding, Json, Reply, Review, ToolCall, ToolResult, Usage, Verdict
-from agent.tools.registry import Batch
 from agent.workspace import Workspace
 
 PLENTY = Limits(turns=20, tokens=1_000_000)
@@ -36,19 +38,20 @@ def says(page: str | None, tokens: int = 10, cost_usd: float | None = 0.01, mode
 
 @dataclass
 class Script:
-    """Hands whose model plays `replies` and whose review fails one check for each x in the page."""
+    """Steps whose model plays `replies` and whose review fails one check for each x in the page."""
 
     replies: Sequence[Reply | Exception]
     origin: str = "check"
     requests: list[list[Json]] = field(default_factory=list)
     escalations: list[Escalation] = field(default_factory=list)
     spent: Usage = field(default_factory=Usage)
-    guess: bool = False
+    inferred: bool = False
     verdicts: list[Verdict] = field(default_factory=list)  # of a judge, one a time it is asked
     judged: list[str] = field(default_factory=list)  # the pages it was asked about
     fetched: tuple[Fetched, ...] = ()
+    kept: Progress | None = None
 
-    async def ask(self, messages: Sequence[Json], escalation: Escalation) -> Reply:
+    async def call_model(self, messages: Sequence[Json], escalation: Escalation) -> Reply:
         self.requests.append(list(messages))
         self.escalations.append(escalation)
         reply = self.replies[min(len(self.requests), len(self.replies)) - 1]
@@ -56,13 +59,15 @@ class Script:
             raise reply
         return reply
 
-    async def act(self, workspace: Workspace, calls: Sequence[ToolCall], misses: Mapping[str, int]) -> Batch:
+    async def run_tools(
+        self, workspace: Workspace, calls: Sequence[ToolCall], failed_edits: Mapping[str, int]
+    ) -> Batch:
         results = tuple(ToolResult(call_id=call.id, text="wrote it") for call in calls)
         if calls[-1].arguments["content"] == "fetch":
             self.fetched += (Fetched(url="https://x.org/", at=0, sha256="0" * 64),)
-            return Batch(results=results, workspace=workspace, misses=misses, fetched=self.fetched)
+            return Batch(results=results, workspace=workspace, failed_edits=failed_edits, fetched=self.fetched)
         data = str(calls[-1].arguments["content"]).encode()
-        return Batch(results, workspace.put({"index.html": data}), misses, self.fetched)
+        return Batch(results, workspace.put({"index.html": data}), failed_edits, self.fetched)
 
     async def review(self, workspace: Workspace) -> Review:
         page = workspace.text("index.html") if workspace else "x"
@@ -74,7 +79,7 @@ class Script:
                     "text": "t",
                     "verdict": "fail",
                     "evidence": "e",
-                    "guess": self.guess,
+                    "inferred": self.inferred,
                 }
             )
             for n in range(page.count("x"))
@@ -87,18 +92,25 @@ class Script:
             return review
         self.spent += Usage(model_calls=1, prompt_tokens=10, cost_usd=0.0).during("judge")
         verdict = self.verdicts.pop(0)
-        opinion = Finding(id="j", origin="check", text="t", verdict=verdict, evidence="e", guess=True)
+        opinion = Finding(id="j", origin="check", text="t", verdict=verdict, evidence="e", inferred=True)
         return Review(findings=(*review.findings, opinion))
 
     def report(self, review: Review, previous: Review | None) -> str:
         return f"{len(review.failures)} fail, before {len(previous.failures) if previous else None}"
 
-    def words(self, name: str) -> str:
+    def hint(self, name: str) -> str:
         return f"<{name}>"
+
+    def keep(self, progress: Progress) -> None:
+        self.kept = progress
 
 
 def run(script: Script, limits: Limits = PLENTY) -> Progress:
-    return asyncio.run(build(Workspace(), PROMPT, script, limits))
+    return asyncio.run(from_the_beginning(script, limits))
+
+
+async def from_the_beginning(script: Script, limits: Limits) -> Progress:
+    return await run_loop(await begin(Workspace(), PROMPT, script), script, limits)
 
 
 def published(progress: Progress) -> str:
@@ -112,7 +124,7 @@ def test_a_good_first_answer_costs_one_call() -> None:
     assert published(progress) == "good"
 
 
-def test_a_report_leads_to_a_mended_page() -> None:
+def test_a_report_leads_to_a_fixed_page() -> None:
     progress = run(Script([says("x"), says("good")]))
     assert (progress.stopped_by, progress.turns, published(progress)) == ("passed", 2, "good")
 
@@ -158,6 +170,22 @@ def test_the_best_version_is_kept_not_the_last() -> None:
     assert (progress.stopped_by, published(progress)) == ("deadline", "x")
 
 
+def test_what_is_left_of_a_loop_that_breaks_is_its_best_version_and_all_it_paid_for() -> None:
+    class Breaks(Script):
+        async def run_tools(
+            self, workspace: Workspace, calls: Sequence[ToolCall], failed_edits: Mapping[str, int]
+        ) -> Batch:
+            if len(self.requests) == 3:
+                raise ZeroDivisionError
+            return await super().run_tools(workspace, calls, failed_edits)
+
+    script = Breaks([says("x"), says("xxx"), says("good")])
+    with pytest.raises(ZeroDivisionError):
+        run(script)
+    assert script.kept
+    assert (published(script.kept), script.kept.turns, script.kept.usage.model_calls) == ("x", 3, 3)
+
+
 @pytest.mark.parametrize("again", ["x", "another x"])
 def test_no_progress_gives_a_hint_and_then_stops(again: str) -> None:
     script = Script([says("x"), says(again)])
@@ -179,6 +207,11 @@ def test_what_was_fetched_is_no_stall_and_a_site_is_held_against_it_at_once() ->
         "wrote it\n\n1 fail, before None",
         "wrote it\n\n1 fail, before 1",
     ]
+
+
+def test_a_fetch_that_failed_is_no_source() -> None:
+    came, failed = (Fetched(url="https://x.org/", at=0, error=error) for error in (None, "no answer"))
+    assert Batch((), Workspace(), {}, (failed, came, failed)).sources == 1
 
 
 def test_checks_of_an_earlier_round_alone_do_not_keep_the_loop_going() -> None:
@@ -237,8 +270,8 @@ OBJECTION = Finding(id="host", origin="rule", text="t", verdict="fail", evidence
 
 async def objected_to(script: Script, limits: Limits = PLENTY) -> tuple[Progress, Progress]:
     """As it was before the host objected, and what came of it."""
-    before = await build(Workspace(), PROMPT, script, limits)
-    return before, await go_on(objected(before, OBJECTION, "its log"), script, limits)
+    before = await from_the_beginning(script, limits)
+    return before, await run_loop(objected(before, OBJECTION, "its log"), script, limits)
 
 
 def test_an_objection_is_answered_in_the_same_conversation() -> None:
@@ -257,11 +290,11 @@ def test_an_objection_that_nobody_answers_leaves_the_best_version(answer: Reply 
     assert after.best.review.failures == (OBJECTION,)
 
 
-def test_who_answers_an_objection_need_not_mend_what_was_published_with_faults() -> None:
-    script = Script([says("x"), *[says("xx")] * STALLS_UNTIL_STOP, says("x mended")])
+def test_who_answers_an_objection_need_not_fix_what_was_published_with_faults() -> None:
+    script = Script([says("x"), *[says("xx")] * STALLS_UNTIL_STOP, says("x done")])
     before, after = asyncio.run(objected_to(script))
     assert (before.stopped_by, after.turns - before.turns) == ("stalled", 1)
-    assert published(after) == "x mended"
+    assert published(after) == "x done"
 
 
 def test_an_objection_is_answered_within_the_limits_of_the_task() -> None:
@@ -293,6 +326,6 @@ def test_what_judges_cost_counts_against_the_limits() -> None:
     assert script.judged == [], "there was nothing left for a judge"
 
 
-def test_guesses_alone_keep_the_loop_going_until_the_hint_only() -> None:
-    progress = run(Script([says("x"), says("another x"), says("a third x")], guess=True))
+def test_inferred_failures_alone_keep_the_loop_going_until_the_hint_only() -> None:
+    progress = run(Script([says("x"), says("another x"), says("a third x")], inferred=True))
     assert (progress.stopped_by, progress.turns) == ("stalled", 3)

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from agent import net
+from agent.errors import Blocked
 from tests.loopback import DRIP, HANG, Loopback, answer
 
 PUBLIC = "93.184.215.14"
@@ -77,7 +78,7 @@ def test_every_spelling_of_a_private_address_is_blocked_and_named() -> None:
     async def post_to_all() -> None:
         async with Loopback({"/": answer(200)}) as server, net.client() as http:
             for host in [*hosts, "[::1]", "10.0.0.1", "169.254.169.254"]:
-                with pytest.raises(net.Blocked, match="is not a public address") as caught:
+                with pytest.raises(Blocked, match="is not a public address") as caught:
                     await net.post_json(http, server.url("/", host), BODY)
                 assert host.strip("[]") in str(caught.value)
             assert server.asked == []
@@ -99,7 +100,7 @@ def test_a_host_with_one_private_address_among_public_ones_is_blocked() -> None:
         async with net.client(backend=backend) as http:
             await net.post_json(http, "http://evaluator.invalid/", BODY)
 
-    with pytest.raises(net.Blocked, match=r"evaluator\.invalid .* 10\.0\.0\.7"):
+    with pytest.raises(Blocked, match=r"evaluator\.invalid .* 10\.0\.0\.7"):
         asyncio.run(post())
 
 
@@ -108,7 +109,7 @@ def test_the_address_that_was_checked_is_the_one_reached_whatever_the_name_says_
         backend = net.GuardedBackend(forbid=only_loopback, resolve=resolver(["127.0.0.1"], ["10.0.0.1"]))
         async with Loopback({"/": answer(200, Connection="close")}) as server, net.client(backend=backend) as http:
             assert await net.post_json(http, server.url("/", "evaluator.invalid"), BODY) == 200
-            with pytest.raises(net.Blocked):
+            with pytest.raises(Blocked):
                 await net.post_json(http, server.url("/", "evaluator.invalid"), BODY)
             return [asked.headers["host"].partition(":")[0] for asked in server.asked]
 
@@ -162,7 +163,7 @@ def test_a_proxy_variable_leads_nobody_around_the_guard(monkeypatch: pytest.Monk
             monkeypatch.setenv("HTTP_PROXY", proxy.url(""))
             monkeypatch.setenv("ALL_PROXY", proxy.url(""))
             async with net.client() as http:
-                with pytest.raises(net.Blocked):
+                with pytest.raises(Blocked):
                     await net.post_json(http, "http://10.0.0.1/", BODY)
             return [asked.path for asked in proxy.asked]
 
@@ -247,7 +248,7 @@ def test_a_redirect_to_where_nothing_may_go_is_blocked(status: int, target: str)
         async with Loopback({"/": answer(status, Location=target)}) as server, open_client() as http:
             await net.post_json(http, server.url("/"), BODY)
 
-    with pytest.raises(net.Blocked, match="may not be reached"):
+    with pytest.raises(Blocked, match="may not be reached"):
         asyncio.run(post())
 
 
@@ -257,7 +258,7 @@ def test_an_address_that_is_no_web_address_is_blocked(url: str) -> None:
         async with net.client(allow_private=True) as http:
             await net.post_json(http, url, BODY)
 
-    with pytest.raises(net.Blocked):
+    with pytest.raises(Blocked):
         asyncio.run(post())
 
 
@@ -321,13 +322,13 @@ def test_plain_bytes_are_asked_for() -> None:
     ],
 )
 def test_a_fetch_is_blocked_with_its_reason(served: bytes, reason: str) -> None:
-    with pytest.raises(net.Blocked, match=reason):
+    with pytest.raises(Blocked, match=reason):
         get("/", {"/": served}, allowed_hosts={"127.0.0.1"})
 
 
 def test_a_fetch_is_for_the_allowed_hosts_only() -> None:
     assert get("/", {"/": answer(200, b"yes")}, allowed_hosts={"127.0.0.1"}) == b"yes"
-    with pytest.raises(net.Blocked, match=r"none of example\.org"):
+    with pytest.raises(Blocked, match=r"none of example\.org"):
         get("/", {"/": answer(200)}, allowed_hosts={"Example.org"})
 
 
@@ -344,5 +345,5 @@ def test_without_leave_only_public_https_is_fetched(url: str) -> None:
         async with net.client() as http:
             return await net.get_bytes(http, url, max_bytes=100)
 
-    with pytest.raises(net.Blocked):
+    with pytest.raises(Blocked):
         asyncio.run(fetch())

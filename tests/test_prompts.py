@@ -13,7 +13,7 @@ from agent.intake.request import parse
 from agent.prompts import Prompts
 from agent.records import Check
 from agent.tools import registry
-from agent.worker.workshop import PREVIEW_CHARS
+from agent.worker.prompt import PREVIEW_CHARS
 
 PROMPTS = Path(__file__).parent.parent / "prompts"
 TASKS = Path(__file__).parents[2] / "shared" / "tasks"

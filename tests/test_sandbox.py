@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from agent.errors import NoSandbox
 from agent.sandbox import seccomp
-from agent.sandbox.sandbox import LIMITS, PROJECT, PYTHON, Limits, NoSandbox, Run, Sandbox, Script
+from agent.sandbox.sandbox import LIMITS, PROJECT, PYTHON, Limits, Run, Sandbox, Script
 from tests.harness import Json
 
 # What an attempt prints. The same scripts run outside the jail show that they would succeed there.

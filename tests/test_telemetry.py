@@ -112,12 +112,6 @@ def test_what_a_killed_process_bought_is_no_model_call_of_the_next_one(tmp_path:
     assert [(run.attributes or {}).get("task.stopped_by") for run in runs] == [None, "passed"]
 
 
-def test_what_is_taken_up_again_without_its_run_still_belongs_to_the_trace_of_its_task() -> None:
-    with exported() as spans, telemetry.trace_of("c0ffee" * 5 + "00"), telemetry.model_call("openai/test"):
-        pass
-    assert format(spans[0].context.trace_id, "032x") == "c0ffee" * 5 + "00"
-
-
 def test_a_run_that_fails_says_so_and_not_in_whose_words() -> None:
     with exported() as spans, suppress(Permanent), telemetry.model_call("gemini/gemini-2.5-flash"):
         raise Permanent("it said: " + PAGE_TEXT)

@@ -6,41 +6,24 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agent.errors import ToolError
-from agent.records import Fetched, Finding, Review, Task, ToolCall
+from agent.records import Fetched, Finding, Review, ToolCall, ToolResult
 from agent.sandbox.sandbox import Run, Script
 from agent.tools import registry
-from agent.tools.registry import MAX_RESULT_CHARS, Batch, Desk
+from agent.tools.registry import MAX_RESULT_CHARS, ToolContext
 from agent.workspace import MAX_DATA_BYTES, MAX_FILE_BYTES, Workspace, sha256
 from tests import files
 
 NAMES = "convert_attachment edit_file fetch read_attachment read_file run_check run_python write_file"
 MAX_SCHEMA_CHARS = 3_200  # about 850 tokens, paid in every model call
 
-TASK = Task(
-    id="0" * 32,
-    email="ferry@example.com",
-    task="harbour",
-    round=1,
-    round_received=1,
-    nonce="n",
-    brief="Publish a page.",
-    checks=(),
-    attachments=(),
-    skipped=(),
-    evaluation_url="https://example.com/notify",
-    repo="harbour-000000",
-    previous_id=None,
-    received_at=0.0,
-    deadline_at=600.0,
-)
 PAGE = "<!doctype html>\n<main>\n  <h1>Harbour</h1>\n  <p>one</p>\n  <p>two</p>\n</main>\n"
 
 
@@ -61,13 +44,12 @@ async def nothing_runs(script: Script) -> Run:
     raise ToolError("nothing can be run here")
 
 
-def desk(files: Mapping[str, bytes | str] | None = None, **changes: Any) -> Desk:
+def context(files: Mapping[str, bytes | str] | None = None, **changes: Any) -> ToolContext:
     given = {path: data.encode() if isinstance(data, str) else data for path, data in (files or {}).items()}
-    plain = Desk(
-        task=TASK,
+    plain = ToolContext(
         workspace=Workspace().put(given),
         attachments={},
-        misses={},
+        failed_edits={},
         review=review,
         fetch=None,
         report=lambda review: f"{len(review.failures)} of {len(review.findings)} fail",
@@ -77,13 +59,25 @@ def desk(files: Mapping[str, bytes | str] | None = None, **changes: Any) -> Desk
     return replace(plain, **changes)
 
 
-def run(desk: Desk, *calls: tuple[str, Mapping[str, Any]]) -> Batch:
+@dataclass(frozen=True)
+class Batch:
+    """One result a call, and what they left."""
+
+    results: Sequence[ToolResult]
+    left: ToolContext
+
+    @property
+    def workspace(self) -> Workspace:
+        return self.left.workspace
+
+
+def run(context: ToolContext, *calls: tuple[str, Mapping[str, Any]]) -> Batch:
     numbered = [ToolCall(id=f"call-{n}", name=name, arguments=dict(args)) for n, (name, args) in enumerate(calls)]
-    return asyncio.run(registry.run(desk, numbered))
+    return Batch(*asyncio.run(registry.run(context, numbered)))
 
 
-def answer(desk: Desk, name: str, /, **args: Any) -> str:
-    return run(desk, (name, args)).results[0].text
+def answer(context: ToolContext, name: str, /, **args: Any) -> str:
+    return run(context, (name, args)).results[0].text
 
 
 BOOK = files.xlsx(("Sheet", [["day", "n", "twice"], ["2024-01-31", 1.0, "=B2*2"], ["n/a", None, None]]))
@@ -147,7 +141,7 @@ def test_schemas_are_the_same_bytes_in_every_process_and_sorted() -> None:
 
 def test_all_calls_of_a_turn_run_in_order_and_all_are_answered() -> None:
     batch = run(
-        desk(),
+        context(),
         ("write_file", {"path": "a.html", "content": PAGE}),
         ("no_such_tool", {}),
         ("edit_file", {"path": "a.html", "edits": [{"old": "one", "new": "1"}]}),
@@ -164,7 +158,7 @@ def test_all_calls_of_a_turn_run_in_order_and_all_are_answered() -> None:
 
 def test_a_call_with_a_problem_is_answered_and_not_run() -> None:
     call = ToolCall(id="x", name="write_file", arguments={"path": "a", "content": ""}, problem="the JSON ends early")
-    batch = asyncio.run(registry.run(desk(), [call]))
+    batch = Batch(*asyncio.run(registry.run(context(), [call])))
     assert batch.results[0].text == "write_file failed: the JSON ends early"
     assert len(batch.workspace) == 0
 
@@ -182,14 +176,14 @@ def test_a_call_with_a_problem_is_answered_and_not_run() -> None:
     ],
 )
 def test_wrong_arguments_are_named_in_one_sentence(name: str, args: dict[str, Any], told: str) -> None:
-    text = answer(desk(), name, **args)
+    text = answer(context(), name, **args)
     assert text.startswith(f"{name} failed: ")
     assert told in text
     assert "\n" not in text
 
 
 def test_numbers_may_come_as_strings() -> None:
-    assert "lines 2-2 of 2" in answer(desk({"a": "1\n2\n"}), "read_file", path="a", start="2")
+    assert "lines 2-2 of 2" in answer(context({"a": "1\n2\n"}), "read_file", path="a", start="2")
 
 
 @pytest.mark.parametrize(
@@ -204,8 +198,8 @@ def test_numbers_may_come_as_strings() -> None:
     ],
 )
 def test_no_tool_writes_where_a_site_may_not(name: str, args: dict[str, Any], path: str) -> None:
-    open_desk = desk(attachments={"b.xlsx": BOOK}, fetch=answering(b"data"))
-    batch = run(open_desk, (name, {**args, "path": path}))
+    offered = context(attachments={"b.xlsx": BOOK}, fetch=answering(b"data"))
+    batch = run(offered, (name, {**args, "path": path}))
     assert len(batch.workspace) == 0
     if path or name != "fetch":
         assert batch.results[0].text.startswith(f"{name} failed: ")
@@ -213,8 +207,8 @@ def test_no_tool_writes_where_a_site_may_not(name: str, args: dict[str, Any], pa
 
 def test_a_workflow_is_written_only_where_brief_or_checks_ask_for_it() -> None:
     call = ("write_file", {"path": ".github/workflows/ci.yml", "content": "on: push\n"})
-    assert len(run(desk(), call).workspace) == 0
-    assert list(run(desk(workflows=True), call).workspace) == [".github/workflows/ci.yml"]
+    assert len(run(context(), call).workspace) == 0
+    assert list(run(context(workflows=True), call).workspace) == [".github/workflows/ci.yml"]
 
 
 # -- edit_file ---------------------------------------------------------------------------------------------------------
@@ -242,9 +236,9 @@ EDITS: list[tuple[str, str, list[tuple[str, str]], str]] = [
 @pytest.mark.parametrize(("before", "edits", "after"), [case[1:] for case in EDITS], ids=[case[0] for case in EDITS])
 def test_an_edit_replaces_the_one_place_it_fits(before: str, edits: list[tuple[str, str]], after: str) -> None:
     given = [{"old": old, "new": new} for old, new in edits]
-    batch = run(desk({"a.txt": before}), ("edit_file", {"path": "./a.txt", "edits": given}))
+    batch = run(context({"a.txt": before}), ("edit_file", {"path": "./a.txt", "edits": given}))
     assert batch.workspace["a.txt"].decode() == after
-    assert batch.misses == {}
+    assert batch.left.failed_edits == {}
 
 
 @pytest.mark.parametrize(
@@ -267,10 +261,10 @@ def test_an_edit_that_does_not_fit_changes_nothing_and_counts_as_a_miss(
 ) -> None:
     files = {"a.html": PAGE, "a.js": "f()", "overlap.txt": "aaa"}
     given = [{"old": old, "new": new} for old, new in edits]
-    batch = run(desk(files), ("edit_file", {"path": path, "edits": given}))
+    batch = run(context(files), ("edit_file", {"path": path, "edits": given}))
     assert told in batch.results[0].text
-    assert batch.workspace == desk(files).workspace
-    assert batch.misses == {path: 1}
+    assert batch.workspace == context(files).workspace
+    assert batch.left.failed_edits == {path: 1}
 
 
 @pytest.mark.parametrize(
@@ -284,14 +278,14 @@ def test_an_edit_that_does_not_fit_changes_nothing_and_counts_as_a_miss(
 )
 def test_what_cannot_be_edited_at_all_is_no_miss(files: dict[str, bytes | str], told: str) -> None:
     first = {"old": "x" * MAX_FILE_BYTES, "new": "y" * (MAX_FILE_BYTES + 1)}
-    batch = run(desk(files), ("edit_file", {"path": "a.js", "edits": [first]}))
+    batch = run(context(files), ("edit_file", {"path": "a.js", "edits": [first]}))
     assert told in batch.results[0].text
-    assert batch.misses == {}
+    assert batch.left.failed_edits == {}
 
 
 def test_a_miss_shows_the_nearest_lines_with_their_numbers() -> None:
     lines = [f"const value{n} = compute({n});" for n in range(1, 60)]
-    text = answer(desk({"a.js": "\n".join(lines)}), "edit_file", path="a.js", edits=[NEAR])
+    text = answer(context({"a.js": "\n".join(lines)}), "edit_file", path="a.js", edits=[NEAR])
     assert "37| const value37 = compute(37);\n38| const value38 = compute(38);" in text
     assert len(re.findall(r"^\d+\| ", text, re.MULTILINE)) <= 12
     assert text.endswith("--- end a.js ---")
@@ -300,38 +294,41 @@ def test_a_miss_shows_the_nearest_lines_with_their_numbers() -> None:
 NEAR = {"old": "const value37 = compute(73);\nconst value38 = compute(38)", "new": ""}
 
 
-def test_after_two_misses_on_a_file_its_whole_text_is_shown_for_a_rewrite() -> None:
+def test_after_two_failed_edits_on_a_file_its_whole_text_is_shown_for_a_rewrite() -> None:
     miss = ("edit_file", {"path": "a.html", "edits": [{"old": "<h1>Harbor</h1>", "new": ""}]})
     other = ("edit_file", {"path": "b.html", "edits": [{"old": "zzz", "new": ""}]})
     fit = ("edit_file", {"path": "a.html", "edits": [{"old": "one", "new": "1"}]})
     write = ("write_file", {"path": "a.html", "content": PAGE})
     files = {"a.html": PAGE, "b.html": PAGE}
 
-    first = run(desk(files), miss, other)
+    first = run(context(files), miss, other)
     assert "3|   <h1>Harbour</h1>" in first.results[0].text
-    assert first.misses == {"a.html": 1, "b.html": 1}
-    second = run(desk(files, misses=first.misses), miss, miss)
+    assert first.left.failed_edits == {"a.html": 1, "b.html": 1}
+    second = run(context(files, failed_edits=first.left.failed_edits), miss, miss)
     for result in second.results:
         assert "write_file" in result.text
         assert PAGE in result.text
-    assert second.misses == {"a.html": 3, "b.html": 1}
+    assert second.left.failed_edits == {"a.html": 3, "b.html": 1}
     for change in (fit, write):
-        changed = run(desk({**files, "a.html": PAGE + "\n"}, misses=second.misses), change)
-        assert changed.misses == {"b.html": 1}
+        changed = run(context({**files, "a.html": PAGE + "\n"}, failed_edits=second.left.failed_edits), change)
+        assert changed.left.failed_edits == {"b.html": 1}
 
 
 def test_a_broken_file_may_be_edited_while_it_stays_broken() -> None:
-    batch = run(desk({"a.js": "f(("}), ("edit_file", {"path": "a.js", "edits": [{"old": "f", "new": "g"}]}))
+    batch = run(context({"a.js": "f(("}), ("edit_file", {"path": "a.js", "edits": [{"old": "f", "new": "g"}]}))
     assert batch.workspace["a.js"] == b"g(("
 
 
 @pytest.mark.parametrize(
     "text", ["x" * 900_000, "a\n" * 400_000, "".join(f"{n} same words here\n" for n in range(20_000))]
 )
-def test_a_miss_on_a_huge_file_is_answered_shortly(text: str) -> None:
-    for misses in ({}, {"a.txt": 1}):
+def test_a_failed_edit_of_a_huge_file_is_answered_shortly(text: str) -> None:
+    for failed_edits in ({}, {"a.txt": 1}):
         told = answer(
-            desk({"a.txt": text}, misses=misses), "edit_file", path="a.txt", edits=[{"old": "words\nhere", "new": ""}]
+            context({"a.txt": text}, failed_edits=failed_edits),
+            "edit_file",
+            path="a.txt",
+            edits=[{"old": "words\nhere", "new": ""}],
         )
         assert "does not occur" in told
         assert len(told) <= MAX_RESULT_CHARS
@@ -342,36 +339,36 @@ def test_a_miss_on_a_huge_file_is_answered_shortly(text: str) -> None:
 
 def test_a_long_file_is_read_in_pages() -> None:
     files = {"a.txt": "".join(f"line {n}\n" for n in range(1, 2_001))}
-    first = answer(desk(files), "read_file", path="a.txt")
+    first = answer(context(files), "read_file", path="a.txt")
     found = re.search(r"lines 1-(\d+) of 2000 are shown, start=(\d+) shows more", first)
     assert found
     assert int(found[2]) == int(found[1]) + 1
     assert f"(untrusted data) ---\nline {found[2]}\n" in answer(
-        desk(files), "read_file", path="a.txt", start=int(found[2])
+        context(files), "read_file", path="a.txt", start=int(found[2])
     )
     assert len(first) <= 8_000
 
 
 def test_an_attachment_is_shown_as_data_and_an_unknown_name_as_a_choice() -> None:
-    open_desk = desk(attachments={"b.xlsx": BOOK, "a.csv": b"a,b\n1,2\n"})
-    text = answer(open_desk, "read_attachment", name="a.csv")
+    offered = context(attachments={"b.xlsx": BOOK, "a.csv": b"a,b\n1,2\n"})
+    text = answer(offered, "read_attachment", name="a.csv")
     assert "--- begin a.csv (untrusted data) ---\n" in text
-    assert "\n2024-01-31,1\n" in answer(open_desk, "read_attachment", name="b.xlsx", part="Sheet")
-    assert answer(open_desk, "read_attachment", name="c").endswith("no attachment 'c'; there are: a.csv, b.xlsx")
-    assert "there is no sheet 'None'" in answer(open_desk, "read_attachment", name="b.xlsx", part="None")
+    assert "\n2024-01-31,1\n" in answer(offered, "read_attachment", name="b.xlsx", part="Sheet")
+    assert answer(offered, "read_attachment", name="c").endswith("no attachment 'c'; there are: a.csv, b.xlsx")
+    assert "there is no sheet 'None'" in answer(offered, "read_attachment", name="b.xlsx", part="None")
 
 
 def test_what_a_tool_answers_can_be_stored_and_sent() -> None:
-    text = answer(desk(attachments={"a.txt": b"\x1b[2J" * 9 + b"x" * 5_000}), "read_attachment", name="a.txt")
+    text = answer(context(attachments={"a.txt": b"\x1b[2J" * 9 + b"x" * 5_000}), "read_attachment", name="a.txt")
     assert "\x1b" not in text
-    assert answer(desk({"a\x00b": "x"}), "read_file", path="nul\x00").isprintable()
+    assert answer(context({"a\x00b": "x"}), "read_file", path="nul\x00").isprintable()
 
 
 # -- converting and fetching -------------------------------------------------------------------------------------------
 
 
 def test_a_spreadsheet_becomes_csv_and_what_it_lacks_is_said() -> None:
-    batch = run(desk(attachments={"b.xlsx": BOOK}), ("convert_attachment", {"name": "b.xlsx", "path": "b.csv"}))
+    batch = run(context(attachments={"b.xlsx": BOOK}), ("convert_attachment", {"name": "b.xlsx", "path": "b.csv"}))
     assert batch.workspace["b.csv"] == b"day,n,twice\n2024-01-31,1,\nn/a,,\n"
     assert batch.results[0].text.split("\n")[:3] == [
         "wrote b.csv (32 bytes)",
@@ -383,14 +380,16 @@ def test_a_spreadsheet_becomes_csv_and_what_it_lacks_is_said() -> None:
 
 def test_every_sheet_of_a_spreadsheet_is_saved_by_one_call() -> None:
     book = files.xlsx(("One", [["a"], [1]]), ("Two", [["b"], [2]]))
-    batch = run(desk(attachments={"b.xlsx": book}), ("convert_attachment", {"name": "b.xlsx", "path": "d/{sheet}.csv"}))
+    batch = run(
+        context(attachments={"b.xlsx": book}), ("convert_attachment", {"name": "b.xlsx", "path": "d/{sheet}.csv"})
+    )
     assert {path: batch.workspace[path] for path in batch.workspace} == {"d/One.csv": b"a\n1\n", "d/Two.csv": b"b\n2\n"}
     assert batch.results[0].text.startswith("wrote d/One.csv (4 bytes), d/Two.csv (4 bytes)\n")
 
 
 def test_an_image_is_saved_at_the_width_asked_for() -> None:
     args = {"name": "a.png", "path": "small.webp", "width": 20}
-    batch = run(desk(attachments={"a.png": files.picture("PNG")}), ("convert_attachment", args))
+    batch = run(context(attachments={"a.png": files.picture("PNG")}), ("convert_attachment", args))
     assert "small.webp: WebP image, 20 x 10 pixels" in batch.results[0].text
 
 
@@ -406,7 +405,7 @@ def test_an_image_is_saved_at_the_width_asked_for() -> None:
 )
 def test_a_conversion_that_cannot_be_done_changes_nothing(args: dict[str, str], told: str) -> None:
     attachments = {"b.xlsx": BOOK, "a.csv": b"a\n", "cut.xlsx": BOOK[:1_000]}
-    batch = run(desk(attachments=attachments), ("convert_attachment", args))
+    batch = run(context(attachments=attachments), ("convert_attachment", args))
     assert told in batch.results[0].text
     assert len(batch.workspace) == 0
 
@@ -423,20 +422,24 @@ def answering(data: bytes) -> Callable[[str], Awaitable[tuple[Fetched, bytes]]]:
 
 def test_fetched_bytes_are_saved_exactly_and_shown_as_data() -> None:
     data = b'{"rate": 1.10}\r\n\xc3\xa9\n'
-    batch = run(desk(fetch=answering(data)), ("fetch", {"url": "https://x.org/v1/rate?x=1", "path": "data/rate.json"}))
+    batch = run(
+        context(fetch=answering(data)), ("fetch", {"url": "https://x.org/v1/rate?x=1", "path": "data/rate.json"})
+    )
     assert batch.workspace["data/rate.json"] == data
     assert batch.results[0].text.startswith("saved data/rate.json, 19 bytes\n")
     assert "--- begin data/rate.json (untrusted data) ---" in batch.results[0].text
 
 
 def test_without_a_path_a_fetch_only_shows() -> None:
-    batch = run(desk(fetch=answering(b"day,n\n1,2\n")), ("fetch", {"url": "https://x.org/d/rates.csv?key=1"}))
+    batch = run(context(fetch=answering(b"day,n\n1,2\n")), ("fetch", {"url": "https://x.org/d/rates.csv?key=1"}))
     assert batch.results[0].text.startswith("rates.csv: csv, 10 bytes")
     assert len(batch.workspace) == 0
 
 
 def test_more_than_the_model_may_type_can_be_carried_over_by_code() -> None:
-    batch = run(desk(fetch=answering(b"x" * (MAX_FILE_BYTES + 1))), ("fetch", {"url": "https://x.org/", "path": "x"}))
+    batch = run(
+        context(fetch=answering(b"x" * (MAX_FILE_BYTES + 1))), ("fetch", {"url": "https://x.org/", "path": "x"})
+    )
     assert len(batch.workspace["x"]) == MAX_FILE_BYTES + 1
 
 
@@ -447,7 +450,7 @@ def test_more_than_the_model_may_type_can_be_carried_over_by_code() -> None:
 def test_a_fetch_that_is_not_allowed_is_answered(
     fetch: Callable[[str], Awaitable[tuple[Fetched, bytes]]] | None, told: str
 ) -> None:
-    batch = run(desk(fetch=fetch), ("fetch", {"url": "https://evil.example/", "path": "x"}))
+    batch = run(context(fetch=fetch), ("fetch", {"url": "https://evil.example/", "path": "x"}))
     assert told in batch.results[0].text
     assert len(batch.workspace) == 0
 
@@ -455,24 +458,24 @@ def test_a_fetch_that_is_not_allowed_is_answered(
 def test_json_is_shown_with_the_rows_of_its_longest_list() -> None:
     rows = [{"fy": 2000 + n, "val": n * 1001, "note": "a,b" if n else None} for n in range(60)]
     data = json.dumps({"name": "Alder", "tags": ["x"], "units": {"shares": rows}}).encode()
-    text = run(desk(fetch=answering(data)), ("fetch", {"url": "https://x.org/v1/shares"})).results[0].text
+    text = run(context(fetch=answering(data)), ("fetch", {"url": "https://x.org/v1/shares"})).results[0].text
     assert "shares: JSON, " in text
     assert "--- begin units.shares.csv (untrusted data) ---\nfy,val,note\n2000,0,\n" in text
     assert '2059,59059,"a,b"\n--- end units.shares.csv ---' in text
 
 
 def test_a_fetch_that_brings_nothing_says_why_and_what_else_may_be_done() -> None:
-    batch = run(desk(fetch=answering(b"")), ("fetch", {"url": "https://evil.example/", "path": "x"}))
+    batch = run(context(fetch=answering(b"")), ("fetch", {"url": "https://evil.example/", "path": "x"}))
     assert batch.results[0].text.startswith("fetch failed: evil.example may not be reached: it is none of x.org. Try")
     assert "do not invent the data" in batch.results[0].text
-    assert [(one.url, one.sha256, one.path) for one in batch.fetched] == [("https://evil.example/", "", "")]
-    assert batch.sources == 0
+    assert [(one.url, one.sha256, one.path) for one in batch.left.fetched] == [("https://evil.example/", "", "")]
+    assert batch.left.fetched[0].error
 
 
 def test_what_was_fetched_is_told_with_its_hash_and_its_place() -> None:
     calls = [("fetch", {"url": "https://x.org/a", "path": "a.csv"}), ("fetch", {"url": "https://x.org/b"})]
-    batch = run(desk(fetch=answering(b"a,b\n")), *calls)
-    told = [(one.url, one.status, one.size_bytes, one.sha256, one.path) for one in batch.fetched]
+    batch = run(context(fetch=answering(b"a,b\n")), *calls)
+    told = [(one.url, one.status, one.size_bytes, one.sha256, one.path) for one in batch.left.fetched]
     size, digest = 4, sha256(b"a,b\n")
     assert told == [("https://x.org/a", 200, size, digest, "a.csv"), ("https://x.org/b", 200, size, digest, "")]
 
@@ -480,15 +483,15 @@ def test_what_was_fetched_is_told_with_its_hash_and_its_place() -> None:
 @pytest.mark.parametrize("made", [{"size_bytes": 1}, {"error": "x.org answers 404"}, {"size_bytes": 41_000_000}])
 def test_a_task_fetches_so_often_and_so_much_and_no_more(made: dict[str, Any]) -> None:
     before = (Fetched(url="https://x.org/", at=0, **made),) * (1 if made.get("size_bytes", 0) > 1 else 24)
-    batch = run(desk(fetch=answering(b"1"), fetched=before), ("fetch", {"url": "https://x.org/"}))
+    batch = run(context(fetch=answering(b"1"), fetched=before), ("fetch", {"url": "https://x.org/"}))
     assert "are all a task may make: use what is there" in batch.results[0].text
-    assert batch.fetched == before
+    assert batch.left.fetched == before
 
 
 @pytest.mark.parametrize("path", ["LICENSE", "CNAME", "../x", ".github/workflows/x.yml"])
 def test_a_path_that_is_refused_costs_no_fetch(path: str) -> None:
-    batch = run(desk(fetch=answering(b"1")), ("fetch", {"url": "https://x.org/", "path": path}))
-    assert (batch.fetched, len(batch.workspace)) == ((), 0)
+    batch = run(context(fetch=answering(b"1")), ("fetch", {"url": "https://x.org/", "path": path}))
+    assert (batch.left.fetched, len(batch.workspace)) == ((), 0)
     assert batch.results[0].text.startswith("fetch failed: ")
 
 
@@ -496,7 +499,7 @@ def test_a_fetched_file_is_read_like_an_attachment() -> None:
     data = json.dumps([{"n": n} for n in range(3_000)]).encode()
     fetch = ("fetch", {"url": "https://x.org/a", "path": "a.json"})
     read = ("read_attachment", {"name": "a.json", "start": 2_999})
-    assert '{"n": 2999}\n--- end a.json ---' in run(desk(fetch=answering(data)), fetch, read).results[1].text
+    assert '{"n": 2999}\n--- end a.json ---' in run(context(fetch=answering(data)), fetch, read).results[1].text
 
 
 # -- run_python --------------------------------------------------------------------------------------------------------
@@ -519,7 +522,7 @@ def test_a_script_gets_the_site_and_the_attachments_and_its_wanted_files_are_kep
     site = {"calc.py": "print(42)", "data.csv": "site's own"}
     attachments = {"data.csv": b"as received", "LICENSE-old": b"read only"}
     args = {"path": "./calc.py", "args": [1, "x"], "stdin": "in", "files": ["out/*.json", "./b.csv", "never.txt"]}
-    batch = run(desk(site, attachments=attachments, run_script=run_script), ("run_python", args))
+    batch = run(context(site, attachments=attachments, run_script=run_script), ("run_python", args))
     assert asked[0].arguments == ("calc.py", "1", "x")
     assert asked[0].files == {"calc.py": b"print(42)", "data.csv": b"site's own", "LICENSE-old": b"read only"}
     assert asked[0].stdin == b"in"
@@ -538,7 +541,7 @@ def test_a_script_gets_the_site_and_the_attachments_and_its_wanted_files_are_kep
 
 def test_code_is_run_among_the_files_and_leaves_no_trace_of_itself() -> None:
     run_script, asked = runner(changed={"__code__.py": b"changed by itself"})
-    batch = run(desk({"a.csv": "1"}, run_script=run_script), ("run_python", {"code": "print('é')", "files": ["*"]}))
+    batch = run(context({"a.csv": "1"}, run_script=run_script), ("run_python", {"code": "print('é')", "files": ["*"]}))
     assert asked[0].arguments == ("__code__.py",)
     assert asked[0].files == {"a.csv": b"1", "__code__.py": "print('é')".encode()}
     assert list(batch.workspace) == ["a.csv"]
@@ -559,7 +562,7 @@ def test_what_a_script_may_not_write_is_not_kept_and_the_rest_is() -> None:
     )
     changed = {**dict.fromkeys(bad, b"x"), "data.csv": b"x", "huge": bytes(MAX_DATA_BYTES + 1), "fine.txt": b"x"}
     run_script, _ = runner(changed=changed)
-    before = desk({"data.csv": "1", "a": "1"}, run_script=run_script, fixed=["data.csv"])
+    before = context({"data.csv": "1", "a": "1"}, run_script=run_script, fixed=["data.csv"])
     batch = run(before, ("run_python", {"code": "pass", "files": ["*"]}))
     assert dict(batch.workspace) == {"data.csv": b"1", "a": b"1", "fine.txt": b"x"}
     assert batch.results[0].text.count("is not kept: ") == 10
@@ -580,7 +583,7 @@ def test_what_a_script_may_not_write_is_not_kept_and_the_rest_is() -> None:
 def test_a_run_that_fails_is_told_from_both_ends_and_nothing_of_it_is_kept(outcome: dict[str, Any], told: str) -> None:
     said = b"first\n" + b"x" * 200_000 + b"\n--- end stderr ---\nlast"
     run_script, _ = runner(stdout=said, stderr=said, changed={"a.txt": b"half"}, left=["link"], **outcome)
-    batch = run(desk(run_script=run_script), ("run_python", {"code": "pass", "files": ["*"]}))
+    batch = run(context(run_script=run_script), ("run_python", {"code": "pass", "files": ["*"]}))
     text = batch.results[0].text
     assert text.startswith(f"{told}\nnot kept, as the run failed: a.txt, 4 bytes\ncannot be kept")
     assert [text.count(word) for word in ("first\n", "last\n", "\n--- end stderr ---")] == [2, 2, 1]
@@ -590,7 +593,7 @@ def test_a_run_that_fails_is_told_from_both_ends_and_nothing_of_it_is_kept(outco
 
 def test_files_by_the_hundred_are_told_in_one_line() -> None:
     run_script, _ = runner(changed={f"{n:03}-{'x' * 100}": b"" for n in range(900)}, left=["y" * 3_000] * 100)
-    text = answer(desk(run_script=run_script), "run_python", code="pass")
+    text = answer(context(run_script=run_script), "run_python", code="pass")
     assert "and 890 more" in text
     assert "and 90 more" in text
     assert len(text) < 6_000
@@ -606,7 +609,7 @@ def test_files_by_the_hundred_are_told_in_one_line() -> None:
     ],
 )
 def test_a_run_that_cannot_be_had_is_answered(args: dict[str, str], told: str) -> None:
-    assert told in answer(desk({"a.py": ""}), "run_python", **args)
+    assert told in answer(context({"a.py": ""}), "run_python", **args)
 
 
 def test_a_tool_that_does_not_work_here_is_not_listed() -> None:
@@ -619,11 +622,11 @@ def test_a_tool_that_does_not_work_here_is_not_listed() -> None:
 
 def test_checks_see_what_the_turn_has_written_so_far() -> None:
     write = ("write_file", {"path": "index.html", "content": PAGE})
-    texts = [result.text for result in run(desk(), ("run_check", {}), write, ("run_check", {})).results]
+    texts = [result.text for result in run(context(), ("run_check", {}), write, ("run_check", {})).results]
     assert (texts[0], texts[2]) == ("1 of 2 fail", "0 of 2 fail")
 
 
 def test_checks_asked_for_by_id_come_with_verdict_and_evidence() -> None:
-    text = answer(desk(), "run_check", ids=[2, "2"])
+    text = answer(context(), "run_check", ids=[2, "2"])
     assert text.split("\n")[1:-1] == ["2 unknown: has a page | no browser"]
-    assert answer(desk(), "run_check", ids=["7"]) == "run_check failed: there is no check 7; there are: 1, 2"
+    assert answer(context(), "run_check", ids=["7"]) == "run_check failed: there is no check 7; there are: 1, 2"

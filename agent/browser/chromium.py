@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agent.errors import AgentError
+from agent.errors import Gone, NoBrowser, PageFault
 
 if TYPE_CHECKING:
     from playwright import async_api as playwright
@@ -39,18 +39,6 @@ MAX_NOTES = 40  # errors, console lines and such that a tab keeps
 MAX_NOTE_CHARS = 600
 NO_ANSWER = "no answer within"  # how the fault of a page that hangs begins
 DESKTOP, PHONE = (1280, 800), (390, 844)
-
-
-class NoBrowser(AgentError):
-    """There is no Chromium that starts; the message says what to install or to set."""
-
-
-class PageFault(AgentError):
-    """The page, or what was evaluated in it, failed; the message is the browser's."""
-
-
-class Gone(AgentError):
-    """The browser ended under the page; a new one may well do."""
 
 
 @dataclass(frozen=True)

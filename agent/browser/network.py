@@ -14,6 +14,7 @@ import httpx
 
 from agent import net
 from agent.browser.chromium import Answer, Request
+from agent.errors import Blocked
 from agent.net import Resource
 from agent.quoting import nearest, quote
 from agent.workspace import INDEX, sha256
@@ -96,7 +97,7 @@ class Sources:
             allowed = error.response.headers.get("Access-Control-Allow-Origin", "")
             nothing = Resource(b"", allow_origin=allowed)
             return Answer(error.response.status_code, _headers(nothing, self._origin), b"")
-        except (net.Blocked, httpx.HTTPError, OSError) as error:
+        except (Blocked, httpx.HTTPError, OSError) as error:
             self.unreached[host] = str(error) or type(error).__name__
             return None
         return Answer(200, _headers(resource, self._origin), b"" if request.method == "HEAD" else resource.body)

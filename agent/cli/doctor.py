@@ -17,13 +17,13 @@ from agent.api.access import is_loopback
 from agent.api.servers import listen
 from agent.browser.chromium import Browser
 from agent.cli.show import mark, plain, span
-from agent.errors import AgentError, ConfigError
+from agent.errors import AgentError, ConfigError, NoSandbox
 from agent.llm.choice import NO_MODEL, ModelChoice, choose_models, open_model
 from agent.prompts import Prompts
 from agent.publish.git import Repositories
 from agent.publish.github.publisher import GitHubPublisher
 from agent.records import Profile
-from agent.sandbox.sandbox import NoSandbox, Sandbox
+from agent.sandbox.sandbox import Sandbox
 from agent.service import open_publisher
 from agent.settings import MIN_SECRET_CHARS, Settings
 from agent.store import Store

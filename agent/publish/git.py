@@ -16,7 +16,7 @@ from dulwich.refs import Ref
 from dulwich.repo import Repo
 from filelock import FileLock
 
-from agent.errors import AgentError
+from agent.errors import HeadMoved, UnknownCommit
 
 AUTHOR = b"llm-devops-engine <agent@llm-devops-engine.invalid>"
 MAIN = Ref(b"refs/heads/main")
@@ -26,20 +26,6 @@ REPEATED = "Publish the same files again"
 LOCK_TIMEOUT_S = 60.0  # a writer holds the lock for milliseconds
 FOLDERS = ("objects/info", "objects/pack", "refs/heads", "refs/tags")
 CONFIG = "[core]\n\trepositoryformatversion = 0\n\tfilemode = false\n\tbare = true\n"
-
-
-class HeadMoved(AgentError):
-    """Somebody else committed first; nothing was changed."""
-
-    def __init__(self, repo: str, *, expected: str | None, found: str | None) -> None:
-        super().__init__(f"the head of {repo!r} is {found}, not {expected}: build on the new head and commit again")
-
-
-class UnknownCommit(AgentError):
-    """The history of the repository has no such commit."""
-
-    def __init__(self, repo: str, sha: str) -> None:
-        super().__init__(f"{sha!r} is no commit in the history of {repo!r}")
 
 
 class Repositories:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, Protocol, TypeVar
 
-from agent.errors import Objection, PublishError
+from agent.errors import HeadMoved, Objection, PublishError
 from agent.events import emit
-from agent.publish.git import HeadMoved, Repositories
+from agent.publish.git import Repositories
 from agent.publish.workflows import publish_pages
 from agent.records import Publication, Record
 

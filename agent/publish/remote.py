@@ -11,8 +11,8 @@ from dulwich.errors import GitProtocolError, HangupException, NotGitRepository, 
 from dulwich.objects import ObjectID
 from dulwich.refs import Ref
 
-from agent.errors import AgentError
-from agent.publish.git import MAIN, HeadMoved, Repositories
+from agent.errors import HeadMoved, NoAccess, Rejected, Unreachable
+from agent.publish.git import MAIN, Repositories
 
 MAX_SAID_CHARS = 4_000  # of what a host says about a push
 SILENCE_S = 60.0  # no byte for so long: the connection is dead
@@ -20,18 +20,6 @@ USER = "x-access-token"
 OVERTAKEN = ("fetch first", "non-fast-forward", "failed to update", "failed to write", "lock", "old value", "stale")
 
 T = TypeVar("T")
-
-
-class Rejected(AgentError):
-    """The host refuses the content of a push for good; the message is the host's own."""
-
-
-class NoAccess(AgentError):
-    """The host does not know this repository, or does not open it to this token."""
-
-
-class Unreachable(AgentError):
-    """No complete answer; the same call may succeed later."""
 
 
 class Client(Urllib3HttpGitClient):

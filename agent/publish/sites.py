@@ -23,8 +23,9 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from agent.errors import UnknownCommit
 from agent.events import emit
-from agent.publish.git import Repositories, UnknownCommit
+from agent.publish.git import Repositories
 
 ADDRESS = re.compile(r"([^/]+)(?:/@([0-9a-f]{40}))?(?:/(.*))?", re.DOTALL)  # repository, commit, path
 RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")

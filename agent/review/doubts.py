@@ -40,6 +40,12 @@ def doubtful(reading: Reading, review: Review) -> tuple[AcceptanceTest, ...]:
     return tuple(test for test in reading.tests() if test.id in failing and test.standing == "open")[:MAX_DOUBTS]
 
 
+def objected(reading: Reading, review: Review) -> tuple[AcceptanceTest, ...]:
+    """The tests behind what the writer was told, whoever confirmed them."""
+    failing = {result.id for result in review.results if result.verdict == "fail"}
+    return tuple(test for test in reading.tests() if test.id in failing)[:MAX_DOUBTS]
+
+
 def items(tests: Sequence[AcceptanceTest], reading: Reading, review: Review) -> list[dict[str, str]]:
     """What the question tells of each: the requirement, the test and what it found."""
     results = {result.id: result for result in review.results}

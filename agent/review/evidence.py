@@ -4,7 +4,6 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from agent.errors import AgentError
 from agent.records import Verdict
 
 Faults = Iterator[str]  # what is wrong, each with what would mend it; none: the rule holds
@@ -17,13 +16,6 @@ class Outcome:
     verdict: Verdict
     evidence: str
     guess: bool = False
-
-
-class Undecided(AgentError):
-    """Static rules cannot tell; the message says what could."""
-
-    def __init__(self, why: str = "needs a browser") -> None:
-        super().__init__(why)
 
 
 def settle(faults: Faults, most: int = 5) -> tuple[str, ...]:

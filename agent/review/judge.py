@@ -5,10 +5,12 @@ What it is shown comes from strangers, and so does its answer.
 
 import json
 from collections.abc import Collection, Mapping, Sequence
+from itertools import islice
 from typing import Annotated
 
 from pydantic import ConfigDict, StringConstraints, ValidationError
 
+from agent.files.previews import preview
 from agent.llm.reading import json_object
 from agent.quoting import fence, one_line, quote
 from agent.records import Record, Review, TestResult, Verdict
@@ -41,14 +43,21 @@ def questions(reading: Reading, review: Review) -> tuple[AcceptanceTest, ...]:
     return tuple(waiting)[:MAX_QUESTIONS]
 
 
-def exhibits(workspace: Workspace, tests: Sequence[AcceptanceTest], seen: Sequence[tuple[str, str]]) -> list[str]:
-    """What the judge is shown, each fenced and bounded: the page as it runs, README.md, files that questions name."""
+def exhibits(
+    workspace: Workspace,
+    tests: Sequence[AcceptanceTest],
+    seen: Sequence[tuple[str, str]],
+    attachments: Mapping[str, bytes],
+) -> list[str]:
+    """What the judge is shown, each fenced and bounded: the page as it runs, README.md, what attachments hold, and
+    files that the questions name."""
     asked = " ".join(test.test.question for test in tests if isinstance(test.test, JudgeTest))
-    named = [path for path in workspace if path in asked and path != README][:MAX_FILES]
+    named = {path: workspace[path] for path in workspace if path in asked and path != README}
     shown = [fence(name, text, max_chars=SEEN_CHARS) for name, text in seen]
     if README in workspace:
         shown.append(fence(README, workspace.text(README), max_chars=README_CHARS))
-    return [*shown, *(fence(name, workspace.text(name), max_chars=FILE_CHARS) for name in named)]
+    files = dict(islice({**named, **attachments}.items(), MAX_FILES))
+    return [*shown, *(preview(name, data, max_chars=FILE_CHARS) for name, data in files.items())]
 
 
 def read(

@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from agent.browser.chromium import DESKTOP, PHONE, Browser, Gone, NoBrowser, PageFault, Tab
+from agent.browser.chromium import DESKTOP, PHONE, STEP_S, Browser, Tab
 from agent.browser.network import CDN_HOSTS, Fetch, Sources
+from agent.errors import Gone, NoBrowser, PageFault
 from agent.net import hosts_in
 from agent.quoting import one_line
 from agent.records import Check, Finding, Review, Task, TestResult
@@ -228,7 +229,7 @@ class Reviewer:
         """Results count as they come; only what is not finished in time is undecided."""
         if no_browser or not tests:
             return dict.fromkeys(tests, Outcome("unknown", no_browser))
-        step_s = page_tests.STEP_S if subject.patient else HURRIED_S
+        step_s = STEP_S if subject.patient else HURRIED_S
         page, slow = (page_tests.Page(self._opener(subject), step_s=step_s) for _ in range(2))
         try:
             async with asyncio.timeout(self._time_s):

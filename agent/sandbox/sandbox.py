@@ -1,8 +1,8 @@
 """Python scripts run where they can do no harm. It knows nothing of tasks.
 
-A script gets a copy of some files in memory and an interpreter that sees the standard library, openpyxl, selectolax, and
-pandas where it is installed: no other file of this machine that tells anything, no network, no process, no environment. The
-walls are the kernel's (see `jail`); where the kernel does not allow them nothing is run, for there is no lesser way.
+A script gets a copy of some files in memory and an interpreter that sees the standard library, openpyxl, selectolax,
+and pandas where it is installed: no other file of this machine that tells anything, no network, no process, no
+environment. The walls are the kernel's (see `jail`); where the kernel does not allow them nothing is run.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from agent.errors import AgentError
+from agent.errors import NoSandbox
 from agent.sandbox import seccomp
 
 JAIL = Path(__file__).with_name("jail.py")
@@ -44,10 +44,6 @@ ENVIRONMENT = {  # all of it, the same on every machine
     "TZ": "UTC",
 }
 REMEDY = "allow user namespaces for the user of this service, or give it the capability SYS_ADMIN (no script gets it)"
-
-
-class NoSandbox(AgentError):
-    """Nothing can be run safely here; the message says why and what to allow."""
 
 
 @dataclass(frozen=True)

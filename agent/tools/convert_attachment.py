@@ -11,7 +11,7 @@ from pydantic import Field
 from agent.files.conversions import Wish, convert
 from agent.files.previews import preview
 from agent.records import Record
-from agent.tools.registry import Desk, Outcome, attachment
+from agent.tools.registry import ToolContext, ToolOutcome, attachment
 from agent.workspace import MAX_DATA_BYTES
 
 SHOWN_RESULT_CHARS = 700
@@ -24,14 +24,14 @@ class Args(Record):
     width: int = Field(0, ge=0)
 
 
-async def run(desk: Desk, args: Args) -> Outcome:
-    data = attachment(desk, args.name)
+async def run(context: ToolContext, args: Args) -> ToolOutcome:
+    data = attachment(context, args.name)
     # in a thread: a large spreadsheet takes seconds, and other tasks share this loop
     converted = await asyncio.to_thread(convert, args.name, data, args.path, Wish(part=args.part, width=args.width))
-    workspace = desk.workspace
+    workspace = context.workspace
     for path, made in converted.files.items():
-        workspace = workspace.write(path, made, workflows=desk.workflows, max_bytes=MAX_DATA_BYTES)
+        workspace = workspace.write(path, made, workflows=context.workflows, max_bytes=MAX_DATA_BYTES)
     wrote = ", ".join(f"{path} ({len(made):,} bytes)" for path, made in converted.files.items())
     first, made = next(iter(converted.files.items()))
     shown = await asyncio.to_thread(preview, first, made, max_chars=SHOWN_RESULT_CHARS)
-    return Outcome("\n".join(filter(None, [f"wrote {wrote}", converted.note, shown])), workspace)
+    return ToolOutcome("\n".join(filter(None, [f"wrote {wrote}", converted.note, shown])), workspace)

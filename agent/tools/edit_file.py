@@ -11,9 +11,9 @@ from agent.errors import ToolError
 from agent.files.previews import excerpt
 from agent.quoting import fence
 from agent.records import Record
-from agent.tools.registry import SHOWN_CHARS, Desk, Outcome, existing
+from agent.tools.registry import SHOWN_CHARS, ToolContext, ToolOutcome, existing
 
-MISSES_BEFORE_REWRITE = 2
+FAILURES_BEFORE_REWRITE = 2
 WHOLE_FILE_CHARS = 12_000
 NEAREST_LINES = 12
 COMPARED_LINES, COMPARED_CHARS = 2_000, 160  # difflib takes a second for these
@@ -29,20 +29,20 @@ class Args(Record):
     edits: list[Edit] = Field(min_length=1)
 
 
-async def run(desk: Desk, args: Args) -> Outcome:
-    path = existing(desk, args.path)
-    before = desk.workspace[path]
+async def run(context: ToolContext, args: Args) -> ToolOutcome:
+    path = existing(context, args.path)
+    before = context.workspace[path]
     try:
         after = edited(before, args.edits)
         if after == before:
-            raise _Missed("the edits leave it as it is")
-        broken = desk.broken(path, after)
-        if broken and not desk.broken(path, before):
-            raise _Missed(f"the edits would break it: {broken}")
-    except _Missed as miss:
-        return Outcome(_refusal(desk, path, miss), missed=path)
-    workspace = desk.workspace.write(path, after, workflows=desk.workflows)
-    return Outcome(f"edited {path}: {len(args.edits)} edits, {len(after)} bytes now", workspace)
+            raise _Failed("the edits leave it as it is")
+        broken = context.broken(path, after)
+        if broken and not context.broken(path, before):
+            raise _Failed(f"the edits would break it: {broken}")
+    except _Failed as failure:
+        return ToolOutcome(_refusal(context, path, failure), failed_edit=path)
+    workspace = context.workspace.write(path, after, workflows=context.workflows)
+    return ToolOutcome(f"edited {path}: {len(args.edits)} edits, {len(after)} bytes now", workspace)
 
 
 def edited(data: bytes, edits: Sequence[Edit]) -> bytes:
@@ -56,12 +56,12 @@ def edited(data: bytes, edits: Sequence[Edit]) -> bytes:
     for number, edit in enumerate(edits, 1):
         try:
             text = _replaced(text, edit.old.replace("\r\n", "\n"), edit.new.replace("\r\n", "\n"))
-        except _Missed as miss:
-            raise _Missed(f"edit {number} of {len(edits)}: {miss}", miss.nearest) from miss
+        except _Failed as failure:
+            raise _Failed(f"edit {number} of {len(edits)}: {failure}", failure.nearest) from failure
     return (text.replace("\n", "\r\n") if crlf else text).encode()
 
 
-class _Missed(Exception):
+class _Failed(Exception):
     """The reason why an edit was not made, and the lines of the file that come nearest to what it looked for."""
 
     def __init__(self, why: str, nearest: str = "") -> None:
@@ -69,13 +69,13 @@ class _Missed(Exception):
         self.nearest = nearest
 
 
-def _refusal(desk: Desk, path: str, miss: _Missed) -> str:
-    """The reason and the nearest lines; from the second miss on the whole text, for a rewrite."""
-    why = f"{path} is unchanged: {miss}."
-    if desk.misses.get(path, 0) + 1 >= MISSES_BEFORE_REWRITE:
-        whole = excerpt(path, desk.workspace[path], max_chars=WHOLE_FILE_CHARS)
+def _refusal(context: ToolContext, path: str, failure: _Failed) -> str:
+    """The reason and the nearest lines; from the second failure on the whole text, for a rewrite."""
+    why = f"{path} is unchanged: {failure}."
+    if context.failed_edits.get(path, 0) + 1 >= FAILURES_BEFORE_REWRITE:
+        whole = excerpt(path, context.workspace[path], max_chars=WHOLE_FILE_CHARS)
         return f"{why} Stop editing it: write the whole file anew with write_file. This is its text now.\n{whole}"
-    return f"{why}\n{fence(path, miss.nearest, max_chars=SHOWN_CHARS)}" if miss.nearest else why
+    return f"{why}\n{fence(path, failure.nearest, max_chars=SHOWN_CHARS)}" if failure.nearest else why
 
 
 @dataclass(frozen=True)
@@ -97,13 +97,13 @@ class _Spot:
 
 def _replaced(text: str, old: str, new: str) -> str:
     if not old:
-        raise _Missed("`old` is empty: quote the lines to be replaced")
+        raise _Failed("`old` is empty: quote the lines to be replaced")
     spots = list(islice(_exact(text, old), 9)) or list(islice(_loose(text, old), 9))
     if not spots:
-        raise _Missed("`old` does not occur; nearest lines (number| text) below", _nearest(text, old))
+        raise _Failed("`old` does not occur; nearest lines (number| text) below", _nearest(text, old))
     if len(spots) > 1:
         lines = ", ".join(str(text.count("\n", 0, spot.start) + 1) for spot in spots)
-        raise _Missed(f"`old` occurs more than once (lines {lines}): quote more lines around it")
+        raise _Failed(f"`old` occurs more than once (lines {lines}): quote more lines around it")
     spot = spots[0]
     return text[: spot.start] + spot.indented(new) + text[spot.end :]
 

@@ -10,7 +10,7 @@ from agent.files.tables import list_rows, lists_in
 from agent.files.texts import csv_text
 from agent.files.trees import json_tree
 from agent.records import Fetched, Record
-from agent.tools.registry import SHOWN_CHARS, Desk, Outcome
+from agent.tools.registry import SHOWN_CHARS, ToolContext, ToolOutcome
 from agent.workspace import MAX_DATA_BYTES
 
 MAX_FETCHES = 24  # a task, refused and failed ones too
@@ -28,22 +28,22 @@ class Args(Record):
     path: str = ""
 
 
-async def run(desk: Desk, args: Args) -> Outcome:
-    if desk.fetch is None:
+async def run(context: ToolContext, args: Args) -> ToolOutcome:
+    if context.fetch is None:
         raise ToolError("nothing may be fetched: neither brief nor checks name a host")
-    _check_limits(desk.fetched)
+    _check_limits(context.fetched)
     if args.path:  # a path that is refused costs no fetch
-        desk.workspace.write(args.path, b"", workflows=desk.workflows)
-    fetched, data = await desk.fetch(args.url)
+        context.workspace.write(args.path, b"", workflows=context.workflows)
+    fetched, data = await context.fetch(args.url)
     if fetched.error:
-        return Outcome(f"fetch failed: {fetched.error}. {WHAT_ELSE}", fetched=fetched)
+        return ToolOutcome(f"fetch failed: {fetched.error}. {WHAT_ELSE}", fetched=fetched)
     name = args.path or urlsplit(args.url).path.rpartition("/")[2] or "answer"
     shown = await asyncio.to_thread(_shown, name, data)
     if not args.path:
-        return Outcome(shown, fetched=fetched)
-    workspace = desk.workspace.write(args.path, data, workflows=desk.workflows, max_bytes=MAX_DATA_BYTES)
+        return ToolOutcome(shown, fetched=fetched)
+    workspace = context.workspace.write(args.path, data, workflows=context.workflows, max_bytes=MAX_DATA_BYTES)
     saved = fetched.model_copy(update={"path": args.path})
-    return Outcome(f"saved {args.path}, {len(data)} bytes\n{shown}", workspace, fetched=saved)
+    return ToolOutcome(f"saved {args.path}, {len(data)} bytes\n{shown}", workspace, fetched=saved)
 
 
 def _shown(name: str, data: bytes) -> str:

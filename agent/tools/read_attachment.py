@@ -7,7 +7,7 @@ from pydantic import Field
 from agent.files.looks import Window
 from agent.files.previews import preview
 from agent.records import Record
-from agent.tools.registry import SHOWN_CHARS, Desk, Outcome, attachment
+from agent.tools.registry import SHOWN_CHARS, ToolContext, ToolOutcome, attachment
 
 
 class Args(Record):
@@ -17,8 +17,8 @@ class Args(Record):
     count: int = Field(0, ge=0)
 
 
-async def run(desk: Desk, args: Args) -> Outcome:
-    data = attachment(desk, args.name)
+async def run(context: ToolContext, args: Args) -> ToolOutcome:
+    data = attachment(context, args.name)
     window = Window(part=args.part, start=args.start, count=args.count)
     # in a thread: a large spreadsheet takes seconds, and other tasks share this loop
-    return Outcome(await asyncio.to_thread(preview, args.name, data, max_chars=SHOWN_CHARS, window=window))
+    return ToolOutcome(await asyncio.to_thread(preview, args.name, data, max_chars=SHOWN_CHARS, window=window))

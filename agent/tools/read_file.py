@@ -7,7 +7,7 @@ from pydantic import Field
 from agent.files.looks import Window
 from agent.files.previews import excerpt
 from agent.records import Record
-from agent.tools.registry import SHOWN_CHARS, Desk, Outcome, existing
+from agent.tools.registry import SHOWN_CHARS, ToolContext, ToolOutcome, existing
 
 
 class Args(Record):
@@ -16,8 +16,10 @@ class Args(Record):
     count: int = Field(0, ge=0)
 
 
-async def run(desk: Desk, args: Args) -> Outcome:
-    path = existing(desk, args.path)
+async def run(context: ToolContext, args: Args) -> ToolOutcome:
+    path = existing(context, args.path)
     window = Window(start=args.start, count=args.count)
     # in a thread: a file that is no text may be a large spreadsheet or a PDF, and other tasks share this loop
-    return Outcome(await asyncio.to_thread(excerpt, path, desk.workspace[path], max_chars=SHOWN_CHARS, window=window))
+    return ToolOutcome(
+        await asyncio.to_thread(excerpt, path, context.workspace[path], max_chars=SHOWN_CHARS, window=window)
+    )

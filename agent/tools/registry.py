@@ -1,7 +1,7 @@
 """What the model can do: lists the tools of this folder and runs the calls of one turn.
 
 A tool is one module here, named like the tool. The first paragraph of its docstring is what the model reads;
-`class Args` says what the tool takes; `async def run(desk, args)` returns an Outcome or raises ToolError.
+`class Args` says what the tool takes; `async def run(context, args)` returns a ToolOutcome or raises ToolError.
 """
 
 import importlib
@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 from agent import telemetry
 from agent.errors import ToolError
 from agent.quoting import label, plain
-from agent.records import Fetched, Json, Review, Task, ToolCall, ToolResult
+from agent.records import Fetched, Json, Review, ToolCall, ToolResult
 from agent.sandbox.sandbox import Run, Script
 from agent.workspace import Workspace
 
@@ -29,56 +29,55 @@ _SCHEMA_WORDS = ("type", "description", "enum", "required", "additionalPropertie
 
 
 @dataclass(frozen=True)
-class Desk:
+class ToolContext:
     """All that a tool may use: no clock, no disk and no network of its own."""
 
-    task: Task
     workspace: Workspace
     attachments: Mapping[str, bytes]  # of all rounds, by name
-    misses: Mapping[str, int]  # path → edits that failed since the file last changed
+    failed_edits: Mapping[str, int]  # path → edits that failed since the file last changed
     review: Callable[[Workspace], Awaitable[Review]]
     fetch: Callable[[str], Awaitable[tuple[Fetched, bytes]]] | None  # None: neither brief nor checks name a host
     report: Callable[[Review], str]
     broken: Callable[[str, bytes], str | None]  # path, bytes → the sentence that says why the file does not parse
     run_script: Callable[[Script], Awaitable[Run]]  # raises ToolError where nothing can be run safely
-    fixed: Collection[str] = ()  # attachments that neither brief nor checks ask to change
     workflows: bool = False  # brief or checks name `.github/workflows/`
     fetched: tuple[Fetched, ...] = ()  # so far
 
+    def after(self, outcome: "ToolOutcome") -> "ToolContext":
+        """For the next call; a file that has changed has no failed edits any more."""
+        workspace = self.workspace if outcome.workspace is None else outcome.workspace
+        failed = {p: n for p, n in self.failed_edits.items() if workspace.get(p) == self.workspace.get(p)}
+        if outcome.failed_edit:
+            failed[outcome.failed_edit] = failed.get(outcome.failed_edit, 0) + 1
+        fetched = (*self.fetched, *filter(None, [outcome.fetched]))
+        return replace(self, workspace=workspace, failed_edits=failed, fetched=fetched)
+
 
 @dataclass(frozen=True)
-class Outcome:
+class ToolOutcome:
     """What a call came to. No workspace: nothing was changed."""
 
     text: str
     workspace: Workspace | None = None
-    missed: str = ""  # path that an edit should have changed and did not
+    failed_edit: str = ""  # path that an edit should have changed and did not
     fetched: Fetched | None = None
 
 
-@dataclass(frozen=True)
-class Batch:
-    """What the calls of one turn came to, in their order."""
-
-    results: tuple[ToolResult, ...]
-    workspace: Workspace
-    misses: Mapping[str, int]
-    fetched: tuple[Fetched, ...] = ()  # before this turn and in it
-
-    @property
-    def sources(self) -> int:
-        """How many fetches have brought something."""
-        return sum(not one.error for one in self.fetched)
-
-
-async def run(desk: Desk, calls: Sequence[ToolCall]) -> Batch:
-    """Runs every call, each on the workspace that the one before it left, and answers every call."""
+async def run(context: ToolContext, calls: Sequence[ToolCall]) -> tuple[list[ToolResult], ToolContext]:
+    """Runs every call, each on the workspace that the one before it left; one result a call, and what they left."""
     results = []
     for call in calls:
-        outcome = await _outcome(desk, call)
-        desk = _after(desk, outcome)
+        try:
+            with telemetry.tool_call(call.name[:80], call.id):
+                tool = tools().get(call.name)
+                if tool is None:
+                    raise ToolError(f"there is no such tool; there are: {', '.join(tools())}")
+                outcome = await tool.run(context, _arguments(tool, call))
+        except ToolError as error:
+            outcome = ToolOutcome(f"{call.name[:80]} failed: {error}")
+        context = context.after(outcome)
         results.append(ToolResult(call_id=call.id, text=plain(outcome.text)[:MAX_RESULT_CHARS]))
-    return Batch(tuple(results), desk.workspace, desk.misses, desk.fetched)
+    return results, context
 
 
 def schemas(*, without: Collection[str] = ()) -> list[Json]:
@@ -93,7 +92,13 @@ class Tool:
     name: str
     description: str
     args: type[BaseModel]
-    run: Callable[[Desk, Any], Awaitable[Outcome]]
+    run: Callable[[ToolContext, Any], Awaitable[ToolOutcome]]
+
+    @classmethod
+    def load(cls, name: str) -> "Tool":
+        module = importlib.import_module(f"agent.tools.{name}")
+        description = " ".join((module.__doc__ or "").split("\n\n")[0].split())
+        return cls(name, description, module.Args, module.run)
 
     @property
     def schema(self) -> Json:
@@ -106,39 +111,28 @@ class Tool:
 def tools() -> Mapping[str, Tool]:
     """Name → tool, sorted."""
     found = sorted(module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)]))
-    return {name: _load(name) for name in found if name != "registry"}
+    return {name: Tool.load(name) for name in found if name != "registry"}
 
 
-def existing(desk: Desk, path: str) -> str:
+def existing(context: ToolContext, path: str) -> str:
     """The path of a file that is there, or ToolError with those that are."""
     clean = path.removeprefix("./")
-    if clean not in desk.workspace:
-        raise ToolError(f"there is no file {clean[:80]!r}; there are: {_names(desk.workspace)}")
+    if clean not in context.workspace:
+        raise ToolError(f"there is no file {clean[:80]!r}; there are: {_names(context.workspace)}")
     return clean
 
 
-def attachment(desk: Desk, name: str) -> bytes:
+def attachment(context: ToolContext, name: str) -> bytes:
     """Its bytes, or those of a file of the site, such as a fetched one. ToolError with the attachments there are."""
-    if name not in desk.attachments and name in desk.workspace:
-        return desk.workspace[name]
-    if name not in desk.attachments:
-        raise ToolError(f"there is no attachment {name[:80]!r}; there are: {_names(sorted(desk.attachments))}")
-    return desk.attachments[name]
+    if name not in context.attachments and name in context.workspace:
+        return context.workspace[name]
+    if name not in context.attachments:
+        raise ToolError(f"there is no attachment {name[:80]!r}; there are: {_names(sorted(context.attachments))}")
+    return context.attachments[name]
 
 
 def _names(names: Iterable[str]) -> str:
     return ", ".join(map(label, names))[:1000] or "none"
-
-
-async def _outcome(desk: Desk, call: ToolCall) -> Outcome:
-    try:
-        with telemetry.tool_call(call.name[:80], call.id):
-            tool = tools().get(call.name)
-            if tool is None:
-                raise ToolError(f"there is no such tool; there are: {', '.join(tools())}")
-            return await tool.run(desk, _arguments(tool, call))
-    except ToolError as error:
-        return Outcome(f"{call.name[:80]} failed: {error}")
 
 
 def _arguments(tool: Tool, call: ToolCall) -> BaseModel:
@@ -150,28 +144,9 @@ def _arguments(tool: Tool, call: ToolCall) -> BaseModel:
     except UnicodeEncodeError as error:
         raise ToolError("its arguments hold half of a character, a lone surrogate") from error
     except ValidationError as error:
-        raise ToolError(f"{_faults(error)}; it takes: {', '.join(tool.args.model_fields)}") from error
-
-
-def _after(desk: Desk, outcome: Outcome) -> Desk:
-    """The desk for the next call; a file that has changed has no misses any more."""
-    workspace = desk.workspace if outcome.workspace is None else outcome.workspace
-    misses = {p: n for p, n in desk.misses.items() if workspace.get(p) == desk.workspace.get(p)}
-    if outcome.missed:
-        misses[outcome.missed] = misses.get(outcome.missed, 0) + 1
-    fetched = (*desk.fetched, *filter(None, [outcome.fetched]))
-    return replace(desk, workspace=workspace, misses=misses, fetched=fetched)
-
-
-def _faults(error: ValidationError) -> str:
-    faults = error.errors(include_url=False, include_input=False, include_context=False)[:5]
-    return "; ".join(f"{'.'.join(map(str, f['loc']))[:80]}: {f['msg'].lower()}" for f in faults)
-
-
-def _load(name: str) -> Tool:
-    module = importlib.import_module(f"agent.tools.{name}")
-    description = " ".join((module.__doc__ or "").split("\n\n")[0].split())
-    return Tool(name, description, module.Args, module.run)
+        faults = error.errors(include_url=False, include_input=False, include_context=False)[:5]
+        told = "; ".join(f"{'.'.join(map(str, f['loc']))[:80]}: {f['msg'].lower()}" for f in faults)
+        raise ToolError(f"{told}; it takes: {', '.join(tool.args.model_fields)}") from error
 
 
 def _portable(node: Json, defs: Json) -> Json:

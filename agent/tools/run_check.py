@@ -5,7 +5,7 @@ from pydantic import ConfigDict
 from agent.errors import ToolError
 from agent.quoting import fence
 from agent.records import Record
-from agent.tools.registry import SHOWN_CHARS, Desk, Outcome
+from agent.tools.registry import SHOWN_CHARS, ToolContext, ToolOutcome
 
 
 class Args(Record):
@@ -14,13 +14,13 @@ class Args(Record):
     ids: tuple[str, ...] = ()
 
 
-async def run(desk: Desk, args: Args) -> Outcome:
-    review = await desk.review(desk.workspace)
+async def run(context: ToolContext, args: Args) -> ToolOutcome:
+    review = await context.review(context.workspace)
     if not args.ids:
-        return Outcome(desk.report(review))
+        return ToolOutcome(context.report(review))
     findings = {finding.id: finding for finding in review.findings}
     if unknown := [name for name in args.ids if name not in findings]:
         raise ToolError(f"there is no check {', '.join(unknown)[:80]}; there are: {', '.join(findings)}")
     chosen = (findings[name] for name in dict.fromkeys(args.ids))
     lines = (f"{f.id} {f.verdict}: {f.text[:200]} | {f.evidence[:400]}" for f in chosen)
-    return Outcome(fence("verdicts", "\n".join(lines), max_chars=SHOWN_CHARS))
+    return ToolOutcome(fence("verdicts", "\n".join(lines), max_chars=SHOWN_CHARS))

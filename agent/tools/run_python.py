@@ -14,7 +14,7 @@ from agent.errors import ToolError
 from agent.quoting import fence, label
 from agent.records import Record
 from agent.sandbox.sandbox import LIMITS, Run, Script
-from agent.tools.registry import Desk, Outcome, existing
+from agent.tools.registry import ToolContext, ToolOutcome, existing
 from agent.workspace import MAX_DATA_BYTES, Workspace
 
 CODE = "__code__.py"  # where `code` lies among the files
@@ -32,39 +32,37 @@ class Args(Record):
     files: tuple[str, ...] = ()
 
 
-async def run(desk: Desk, args: Args) -> Outcome:
+async def run(context: ToolContext, args: Args) -> ToolOutcome:
     if bool(args.path) == bool(args.code):
         raise ToolError("it takes `path`, a file of the site, or `code`, one of them")
-    files = _copied(desk)
+    files = _copied(context)
     name = CODE if args.code else args.path.removeprefix("./")
     if args.code:
         files[CODE] = args.code.encode()
     elif name not in files:
-        name = existing(desk, name)
-    done = await desk.run_script(Script((name, *args.args), files, args.stdin.encode()))
+        name = existing(context, name)
+    done = await context.run_script(Script((name, *args.args), files, args.stdin.encode()))
     changed = {path: data for path, data in done.changed.items() if path != CODE}
-    workspace, notes = _kept(desk, changed, args.files) if _went_well(done) else (desk.workspace, _lost(changed))
-    return Outcome("\n".join([_ending(done), *notes, *_oddities(done), *_said(done)]), workspace)
+    workspace, notes = _kept(context, changed, args.files) if _went_well(done) else (context.workspace, _lost(changed))
+    return ToolOutcome("\n".join([_ending(done), *notes, *_oddities(done), *_said(done)]), workspace)
 
 
-def _copied(desk: Desk) -> dict[str, bytes]:
+def _copied(context: ToolContext) -> dict[str, bytes]:
     """The site as it is, and the attachments that are no part of it."""
-    site = dict(desk.workspace)
+    site = dict(context.workspace)
     folders = {path.split("/")[0] for path in site if "/" in path}
-    return {name: data for name, data in desk.attachments.items() if name not in folders} | site
+    return {name: data for name, data in context.attachments.items() if name not in folders} | site
 
 
-def _kept(desk: Desk, changed: Mapping[str, bytes], wanted: Sequence[str]) -> tuple[Workspace, list[str]]:
+def _kept(context: ToolContext, changed: Mapping[str, bytes], wanted: Sequence[str]) -> tuple[Workspace, list[str]]:
     """The workspace with what was wanted and may be written, and what became of every file."""
     patterns = [pattern.removeprefix("./") for pattern in wanted]
     named = [path for path in sorted(changed) if any(fnmatchcase(path, pattern) for pattern in patterns)]
     unwritten = [pattern for pattern in patterns if not any(fnmatchcase(path, pattern) for path in changed)]
-    workspace, kept, notes = desk.workspace, [], []
+    workspace, kept, notes = context.workspace, [], []
     for path in named:
         try:
-            if path in desk.fixed:
-                raise ToolError("it is an attachment, and neither brief nor checks ask for a change of it")
-            workspace = workspace.write(path, changed[path], workflows=desk.workflows, max_bytes=MAX_DATA_BYTES)
+            workspace = workspace.write(path, changed[path], workflows=context.workflows, max_bytes=MAX_DATA_BYTES)
             kept.append(path)
         except ToolError as error:
             notes.append(f"{label(path)} is not kept: {error}")

@@ -1,7 +1,7 @@
 """Create or replace a whole text file of the site."""
 
 from agent.records import Record
-from agent.tools.registry import Desk, Outcome
+from agent.tools.registry import ToolContext, ToolOutcome
 
 
 class Args(Record):
@@ -9,7 +9,7 @@ class Args(Record):
     content: str
 
 
-async def run(desk: Desk, args: Args) -> Outcome:
+async def run(context: ToolContext, args: Args) -> ToolOutcome:
     data = args.content.encode()
-    workspace = desk.workspace.write(args.path, data, workflows=desk.workflows)
-    return Outcome(f"wrote {args.path}, {len(data)} bytes", workspace)
+    workspace = context.workspace.write(args.path, data, workflows=context.workflows)
+    return ToolOutcome(f"wrote {args.path}, {len(data)} bytes", workspace)

@@ -1,1 +1,1 @@
-"""One run of a task, from the queue to the call back."""
+"""One run of a task, from the queue to the notification."""

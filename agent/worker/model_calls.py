@@ -1,4 +1,4 @@
-"""A model's answers, each bought once: it is stored before anything else is done with it."""
+"""Model calls with at-most-once billing: each reply is stored before anything else is done with it."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ from agent.workspace import sha256
 
 
 @dataclass(frozen=True)
-class Order:
+class ModelCall:
     """One call of one run of a task."""
 
     task_id: str
@@ -35,28 +35,31 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Buyer:
-    """Who asks the model, if there is one."""
+class StoredModel:
+    """The configured model, if there is one, behind the store of its replies."""
 
     store: Store
     model: Model | None
     clock: Callable[[], float]
 
-    async def buy(self, order: Order) -> Reply:
-        """Stored first thing: a crash right after it does not buy it twice. Raises LimitReached, ModelError."""
-        stored = await asyncio.to_thread(self.store.answer, order.key)
+    async def complete(self, call: ModelCall) -> Reply:
+        """The stored reply, or a new one that is stored: a crash right after it costs nothing again.
+
+        Raises LimitReached, ModelError.
+        """
+        stored = await asyncio.to_thread(self.store.answer, call.key)
         if stored:
             return Reply.model_validate(stored)
-        reply = await self._ask(order)
-        reply = reply.model_copy(update={"usage": reply.usage.during(order.stage)})
-        await asyncio.to_thread(self.store.put_answer, order.key, reply.model_dump(mode="json"))
-        await asyncio.to_thread(self.store.add_usage, order.task_id, reply.usage)
+        reply = await self._ask(call)
+        reply = reply.model_copy(update={"usage": reply.usage.during(call.stage)})
+        await asyncio.to_thread(self.store.put_answer, call.key, reply.model_dump(mode="json"))
+        await asyncio.to_thread(self.store.add_usage, call.task_id, reply.usage)
         tokens = reply.usage.completion_tokens
-        emit("model.reply", model=reply.model, stage=order.stage, calls=len(reply.calls), tokens=tokens)
+        emit("model.reply", model=reply.model, stage=call.stage, calls=len(reply.calls), tokens=tokens)
         return reply
 
-    async def _ask(self, order: Order) -> Reply:
-        left_s = order.until - self.clock()
+    async def _ask(self, call: ModelCall) -> Reply:
+        left_s = call.until - self.clock()
         if left_s <= 0:
             raise LimitReached("deadline")
         if self.model is None:
@@ -64,15 +67,15 @@ class Buyer:
         try:
             with telemetry.model_call(self.model.name):
                 reply = await self.model.complete(
-                    order.messages,
-                    order.tools,
+                    call.messages,
+                    call.tools,
                     timeout_s=left_s,
-                    escalation=order.escalation,
-                    profiles=order.profiles,
+                    escalation=call.escalation,
+                    profiles=call.profiles,
                 )
                 telemetry.answered(reply)
                 return reply
         except Transient as fault:
-            if self.clock() >= order.until - 1:
+            if self.clock() >= call.until - 1:
                 raise LimitReached("deadline", str(fault), fault.spent) from None
             raise

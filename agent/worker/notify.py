@@ -1,16 +1,21 @@
-"""The call back to the evaluator: what is sent, one attempt to send it, and how long to wait for the next.
+"""The notification of the evaluator: what is sent, one attempt to send it, and how long to wait for the next.
 
 The engine makes a durable outbox of it.
 """
 
+import asyncio
 import json
 from collections.abc import Callable
 from typing import Literal
 
 import httpx
 
-from agent.net import Blocked, post_json
+from agent.errors import Blocked
+from agent.events import emit
+from agent.net import post_json
 from agent.records import Attempt, Publication, Task
+from agent.store import NotificationState
+from agent.worker.parts import Parts
 
 Outcome = Literal["delivered", "retry", "blocked", "dead"]
 
@@ -18,6 +23,19 @@ FAST_S = 600.0  # an evaluator waits ten minutes: until then it is asked at leas
 FAST_WAIT_S = 60.0
 SLOW_WAIT_S = 3_600.0
 GIVE_UP_S = 86_400.0
+
+
+async def attempt(parts: Parts, task_id: str, chain: str, number: int, began_at: float) -> float | None:
+    """Attempt `number` of a chain that began at `began_at`, recorded. Seconds until the next; None: the last one."""
+    view = await asyncio.to_thread(parts.store.view, task_id)
+    if view.notification is None:
+        return None
+    made, outcome = await deliver(parts.evaluators, view.task.evaluation_url, view.notification, clock=parts.clock)
+    next_s = wait_s(number, parts.clock() - began_at) if outcome == "retry" else None
+    state: NotificationState = "pending" if next_s is not None else "dead" if outcome == "retry" else outcome
+    await asyncio.to_thread(parts.store.add_delivery, task_id, f"{chain}.{number}", made, state)
+    emit("notify.attempt", attempt=number, status=made.status, outcome=outcome, wait_s=next_s)
+    return next_s
 
 
 async def deliver(

@@ -26,6 +26,8 @@ def reading(
     rounds: Sequence[Task],
     previews: Mapping[str, str],
     earlier: Sequence[Requirement] = (),
+    *,
+    checks_only: bool = False,
 ) -> list[Json]:
     """`rounds`: this one, then earlier ones, newest first. `earlier`: what was required before."""
     task, *before = rounds
@@ -33,6 +35,7 @@ def reading(
         "reading.md.j2",
         briefs="\n\n".join(_briefs([task] if earlier else [*reversed(before), task])),
         checks=_listed(task.checks if not earlier else [check for check in task.checks if check.round == task.round]),
+        checks_only=checks_only,
         previews=list(previews.values()),
         earlier="\n".join(f"{one.id}: {one_line(one.says or one.words, 160)}" for one in earlier[-MAX_EARLIER:]),
     )

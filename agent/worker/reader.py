@@ -1,122 +1,190 @@
-"""Where a model helps the review: prose checks compiled into probes, and the judge of what no probe decides.
+"""The reader: a model that says what a task means, settles doubts about its own tests, and judges what no code can.
 
-Both get text of strangers, fenced, and no tools. A bad answer costs a verdict, and the loop two turns at most.
+It gets text of strangers, fenced, and no tools. A bad answer costs a verdict; it never costs a site.
 """
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import Field
 
-from agent.browser.chromium import Gone, NoBrowser, PageFault
-from agent.errors import AgentError, LimitReached, ModelError
+from agent.errors import AgentError, Gone, LimitReached, ModelError, NoBrowser, PageFault
+from agent.files.images import picture_uri
+from agent.files.previews import previews
+from agent.llm.sight import shown
 from agent.prompts import Prompts
-from agent.quoting import fence
-from agent.records import NOTHING, Check, Json, Task, Usage
-from agent.review import judge, probes
-from agent.review.judge import Judged
-from agent.review.live import LiveReview
-from agent.review.probes import PROBE, Compiled, Probe
-from agent.store import Store
-from agent.worker.model_calls import Buyer, Order
-from agent.workspace import Workspace, sha256
+from agent.records import NOTHING, Json, Record, Review, Task, TestResult, Usage
+from agent.review import doubts, judge
+from agent.review import reading as readings
+from agent.review.acceptance import AcceptanceTest, Reading, Requirement
+from agent.review.review import Reviewer, Subject, weighed
+from agent.worker import questions
+from agent.worker.model_calls import ModelCall, StoredModel
+from agent.workspace import Workspace
 
-COMPILE_S = 45.0  # the first review waits for it
-JUDGE_S = 60.0
-BRIEF_CHARS, CHECKS_CHARS = 4_000, 6_000
+MAX_SHARE = 0.5  # of the time that is left: the site needs the rest
+SHORT_ANSWER_S = 60.0  # doubts and verdicts
+PREVIEWS_CHARS = 4_000  # of all attachments together
 
 
-class Assessor:
-    """Stateless: what it buys and what comes of it lie in the store."""
+class Read(Record):
+    """What a reading came to."""
 
-    def __init__(self, store: Store, review: LiveReview, *, prompts_dir: Path) -> None:
-        self._store = store
-        self._review = review
-        self._prompts_dir = prompts_dir
+    reading: Reading = Reading()
+    usage: Usage = NOTHING
 
-    async def compile(self, task: Task, attempt: int, buyer: Buyer, *, until: float) -> Compiled:
-        """Probes for the checks that have none yet, kept for this round and later ones; no checks, no call."""
-        have = {probe.check for probe in await asyncio.to_thread(known, self._store, task)}
-        checks = probes.needed(task.checks, have)
-        if not checks:
-            return Compiled()
-        briefs = [earlier.brief for earlier in await asyncio.to_thread(self._store.rounds, task)]
-        messages = compile_messages(Prompts(self._prompts_dir), briefs, checks)
+
+class Settled(Record):
+    """A review after its doubts were put to the reader, or were left because nobody could be asked."""
+
+    review: Review
+    tests: dict[str, AcceptanceTest] = Field(default_factory=dict)  # those that changed, by id
+    put_back: tuple[str, ...] = ()  # attachments that get the bytes they were sent with
+    left_changed: tuple[str, ...] = ()  # attachments that were changed, and nobody said that they should not be
+    asked: bool = False  # the call for doubts was made
+    usage: Usage = NOTHING
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Asks for one run of one task."""
+
+    model: StoredModel
+    fallback: StoredModel  # asked for a shorter reading when `model` gives none
+    reviewer: Reviewer
+    prompts_dir: Path
+    attempt: int
+    until: float  # Unix time, seconds: what is asked must be answered by then
+    sees: bool = False  # the model takes pictures
+
+    async def read(
+        self, rounds: Sequence[Task], attachments: Mapping[str, bytes], earlier: Sequence[Requirement]
+    ) -> Read:
+        """`rounds`: this one, then earlier ones; `earlier`: what those required. A failure is told in the result."""
+        task = rounds[0]
+        wanted = questions.unread(task, earlier)
+        own = {a.name: attachments[a.name] for a in task.attachments if a.name in attachments}
+        shown_files = await asyncio.to_thread(previews, own, max_chars=PREVIEWS_CHARS)
+        prompts = Prompts(self.prompts_dir)
+        usage, why_not = NOTHING, ""
+        for name, model, asked in (
+            ("reading", self.model, questions.reading(prompts, rounds, shown_files, earlier)),
+            ("reading again", self.fallback, questions.reading(prompts, rounds, {}, earlier, checks_only=True)),
+        ):
+            try:
+                text, spent = await self._ask(model, task, name, asked, self._share())
+                usage += spent
+                new = readings.read(text, task, wanted, [one.brief for one in rounds], attachments)
+                tried = await self._tried(new, Subject(task, Workspace(), attachments))
+                return Read(reading=readings.merged(tried, earlier), usage=usage)
+            except (ModelError, LimitReached) as error:
+                usage, why_not = usage + _spent(error), _reason(error)
+                if isinstance(error, LimitReached):
+                    break
+            except ValueError as error:
+                why_not = str(error)
+            if not wanted:
+                break  # a shorter reading is of the checks alone
+        nobody = Reading(requirements=tuple(earlier), why_not=f"nobody read the task: {why_not}")
+        return Read(reading=nobody, usage=usage)
+
+    async def settle(self, rounds: Sequence[Task], subject: Subject, review: Review, *, objection: str = "") -> Settled:
+        """One call for all doubts of a version; with an `objection` also for tests that were confirmed."""
+        read = subject.reading
+        tests = doubts.objected(read, review) if objection else doubts.doubtful(read, review)
+        changes = doubts.changed(subject.workspace, subject.attachments, read)
+        asked = [*(test.id for test in tests), *(doubts.CHANGE + name for name in changes)]
+        messages = questions.settling(
+            Prompts(self.prompts_dir), rounds, tests, read, review, subject.workspace, subject.attachments, objection
+        )
+        name = "objection" if objection else "doubts"
         try:
-            await self._review.start()
-            until = _share(buyer.clock(), until, COMPILE_S)
-            reply = await buyer.buy(Order(task.id, attempt, "compile", "compile", messages, until))
-        except (NoBrowser, Gone, ModelError, LimitReached) as error:
-            return Compiled(why=f"not compiled: {_reason(error)}", usage=_spent(error))
-        try:
-            made = await self._review.believed(probes.read(reply.text, checks))
-        except (ValueError, NoBrowser, Gone) as error:
-            return Compiled(why=f"not compiled: {error}", usage=reply.usage)
-        kept = {_key(c): p.model_dump(mode="json") for c, p in zip(checks, made, strict=True)}
-        await asyncio.to_thread(self._store.put_probes, task.repo, kept)
-        return Compiled(probes=made, usage=reply.usage)
+            text, usage = await self._ask(self.model, subject.task, name, messages, SHORT_ANSWER_S)
+            answers = doubts.read(text, asked)
+        except (ModelError, LimitReached) as error:
+            answers, usage = {}, _spent(error)
+        except ValueError:
+            answers = {}
+        if objection and not answers:
+            return Settled(review=review, usage=usage)
+        settled = {test.id: doubts.settled(test, answers.get(test.id)) for test in tests}
+        settled, review = await self._fixed_run(settled, subject, review)
+        put_back = [n for n in changes if (said := answers.get(doubts.CHANGE + n)) and said.wrong == "site"]
+        return Settled(
+            review=weighed(review, subject.task, read.with_tests(settled)),
+            tests=settled,
+            put_back=tuple(put_back),
+            left_changed=tuple(name for name in changes if name not in put_back),
+            usage=usage,
+        )
 
-    async def judge(
-        self, task: Task, attempt: int, buyer: Buyer, workspace: Workspace, asked: Sequence[Check], *, until: float
-    ) -> Judged:
-        """One opinion a check, on the page as it runs here and the files that the checks name."""
+    async def judge(self, rounds: Sequence[Task], subject: Subject, review: Review) -> tuple[Review, Usage]:
+        """With a verdict on each question that waits, on the page as it runs and the files that are named."""
+        waiting, usage = judge.questions(subject.reading, review), NOTHING
         try:
-            shown = await self._review.exhibits(task, workspace, asked)
-            messages = judge_messages(Prompts(self._prompts_dir), task.brief, asked, shown)
-            until = _share(buyer.clock(), until, JUDGE_S)
-            reply = await buyer.buy(Order(task.id, attempt, f"judge {workspace.digest}", "judge", messages, until))
+            seen = await self.reviewer.words_seen(subject)
+            exhibits = judge.exhibits(subject.workspace, waiting, seen, subject.attachments)
+            pictures = (await self.reviewer.looks(subject)).pictures if self.sees else {}
+            messages = questions.judging(Prompts(self.prompts_dir), rounds, waiting, exhibits, pictures=bool(pictures))
+            messages = _with_pictures(messages, pictures)
+            name = f"judge {subject.workspace.digest}"
+            text, usage = await self._ask(self.model, subject.task, name, messages, SHORT_ANSWER_S, stage="judge")
+            results = judge.read(text, waiting, exhibits, pictures=bool(pictures))
         except (NoBrowser, Gone, PageFault, ModelError, LimitReached) as error:
-            return Judged(opinions=judge.undecided(asked, _reason(error)), usage=_spent(error))
-        try:
-            opinions = judge.read(reply.text, asked, shown)
+            results, usage = judge.undecided(waiting, _reason(error)), usage + _spent(error)
         except ValueError as error:
-            opinions = judge.undecided(asked, str(error))
-        return Judged(opinions=opinions, usage=reply.usage)
+            results = judge.undecided(waiting, str(error))
+        judged = review.model_copy(update={"results": (*review.results, *results)})
+        return weighed(judged, subject.task, subject.reading), usage
+
+    async def _tried(self, new: Reading, subject: Subject) -> Reading:
+        """Without the tests that prove nothing."""
+        refused = await self.reviewer.proves_nothing(new.tests(), subject)
+        gone = {
+            test.id: test.model_copy(update={"standing": "dropped", "why": refused[test.id]})
+            for test in new.tests()
+            if test.id in refused
+        }
+        return new.with_tests(gone)
+
+    async def _fixed_run(
+        self, settled: dict[str, AcceptanceTest], subject: Subject, review: Review
+    ) -> tuple[dict[str, AcceptanceTest], Review]:
+        """A test that was worded anew is run at once: one that proves nothing is withdrawn, one that fails a guess."""
+        anew = [test for test in settled.values() if test.fixed and test.in_use]
+        if not anew:
+            return settled, review
+        refused = await self.reviewer.proves_nothing(anew, subject)
+        outcomes = await self.reviewer.run(subject, [test for test in anew if test.id not in refused])
+        results = {result.id: result for result in review.results}
+        for test in anew:
+            if test.id in refused:
+                settled[test.id] = test.model_copy(update={"standing": "withdrawn", "why": refused[test.id]})
+            elif outcome := outcomes.get(test.id):
+                results[test.id] = TestResult(id=test.id, verdict=outcome.verdict, evidence=outcome.evidence)
+                if outcome.verdict == "fail":
+                    settled[test.id] = doubts.given_up(test)
+        return settled, review.model_copy(update={"results": tuple(results.values())})
+
+    async def _ask(
+        self, model: StoredModel, task: Task, name: str, messages: Sequence[Json], within_s: float, stage: str = ""
+    ) -> tuple[str, Usage]:
+        """The words of the answer and what they took. Raises ModelError, LimitReached."""
+        until = min(self.until, model.clock() + min(within_s, self._share()))
+        stage = stage or ("reading" if name.startswith("reading") else "doubts")
+        reply = await model.complete(ModelCall(task.id, self.attempt, name, stage, messages, until))  # type: ignore[arg-type]
+        return reply.text, reply.usage
+
+    def _share(self) -> float:
+        return max(0.0, (self.until - self.model.clock()) * MAX_SHARE)
 
 
-def known(store: Store, task: Task) -> tuple[Probe, ...]:
-    """The probes of this round and earlier ones of the same site, as its checks are numbered now."""
-    stored = store.probes(task.repo)
-    found = []
-    for check in task.checks:
-        if check.kind == "prose" and (probe := stored.get(_key(check))):
-            with suppress(ValidationError):  # of an older form: the check is compiled anew
-                found.append(PROBE.validate_python({**probe, "check": check.id}))
-    return tuple(found)
-
-
-def compile_messages(prompts: Prompts, briefs: Sequence[str], checks: Sequence[Check]) -> list[Json]:
-    brief = fence("brief", "\n\n".join(briefs), max_chars=BRIEF_CHARS)
-    return [{"role": "user", "content": prompts.render("probes.md.j2", brief=brief, checks=_listed(checks))}]
-
-
-def judge_messages(prompts: Prompts, brief: str, checks: Sequence[Check], shown: Sequence[str]) -> list[Json]:
-    brief = fence("brief", brief, max_chars=BRIEF_CHARS)
-    words = prompts.render("judge.md.j2", brief=brief, checks=_listed(checks), exhibits=shown)
-    return [{"role": "user", "content": words}]
-
-
-def rehearse(prompts: Prompts, checks: Sequence[Check]) -> None:
-    """Raises ConfigError naming the prompt file that would fail a task."""
-    compile_messages(prompts, ["a"], checks)
-    judge_messages(prompts, "a", checks, ["a"])
-
-
-def _share(now: float, until: float, most_s: float) -> float:
-    """At most half of what is left: the site needs the rest."""
-    return now + min((until - now) / 2, most_s)
-
-
-def _listed(checks: Sequence[Check]) -> str:
-    lines = (f"{check.id}. {' '.join(check.text.split())[:400]}" for check in checks)
-    return fence("checks", "\n".join(lines), max_chars=CHECKS_CHARS)
-
-
-def _key(check: Check) -> str:
-    """The same in every round of a site."""
-    return sha256(f"{check.round}\n{check.text}".encode())
+def _with_pictures(messages: Sequence[Json], pictures: Mapping[str, bytes]) -> list[Json]:
+    uris = {name: uri for name, data in pictures.items() if (uri := picture_uri(data))}
+    *before, last = messages
+    return [*before, {**last, "content": shown(last["content"], uris)}] if uris else list(messages)
 
 
 def _reason(error: AgentError) -> str:
@@ -124,5 +192,5 @@ def _reason(error: AgentError) -> str:
 
 
 def _spent(error: AgentError) -> Usage:
-    """What requests in vain took."""
+    """What requests without a usable answer took."""
     return Usage.model_validate(error.spent) if isinstance(error, ModelError | LimitReached) else NOTHING

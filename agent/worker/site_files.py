@@ -5,8 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from agent.prompts import Prompts
 from agent.records import Task
-from agent.review.repository import may_change
-from agent.review.secrets import scrubbed
+from agent.review.static.secrets import scrubbed
 from agent.workspace import Workspace, is_published
 
 HOLDER = "The authors of this site"
@@ -30,14 +29,14 @@ def finished(
     secrets: Sequence[str],
     refused: Collection[str] = (),
 ) -> Workspace:
-    """What is committed: attachments as received, no secret whatever a model wrote, an honest page if it left none.
+    """What is committed: every attachment, no secret whatever a model wrote, an honest page if it left none.
 
     `refused`: paths that the host does not take.
     """
-    kept = {name: data for name, data in _published(attachments).items() if not may_change(task, name)}
     lost = {name: data for name, data in _published(attachments).items() if name not in workspace}
-    workspace = workspace.put({**lost, **kept, **_engine_files(task, templates)})
-    workspace = scrubbed(workspace, secrets, trusted=frozenset(kept)).drop(*refused)
+    workspace = workspace.put({**lost, **_engine_files(task, templates)})
+    intact = frozenset(name for name, data in attachments.items() if workspace.get(name) == data)
+    workspace = scrubbed(workspace, secrets, trusted=intact).drop(*refused)
     if "index.html" not in workspace:
         page = templates.render("site/index.html.j2", task_name=task.task, reason=reason, files=list(workspace))
         workspace = workspace.put({"index.html": page.encode()})

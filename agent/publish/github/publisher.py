@@ -18,14 +18,14 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 
-from agent.errors import PublishError
+from agent.errors import HeadMoved, NoAccess, PublishError, Rejected, Unreachable
 from agent.events import emit
-from agent.publish.git import HeadMoved, Repositories
+from agent.publish.git import Repositories
 from agent.publish.github.actions import Actions
 from agent.publish.github.api import RETRIES_S, GitHubApi, refusal, sentence
 from agent.publish.github.pages import Pages, diagnosis
 from agent.publish.publisher import Remedy, Runs, Site, Wish
-from agent.publish.remote import NoAccess, Rejected, Remote, Unreachable
+from agent.publish.remote import Remote
 from agent.publish.workflows import publish_pages
 from agent.records import Json
 from agent.workspace import WORKFLOWS

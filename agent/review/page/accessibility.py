@@ -6,7 +6,8 @@ axe takes about 0.3 s of a page: it looks at pages that fail anyway, and once at
 from functools import cache
 from importlib import resources
 
-from agent.browser.chromium import PageFault, Tab
+from agent.browser.chromium import Tab
+from agent.errors import PageFault
 from agent.quoting import quote
 from agent.records import Finding
 

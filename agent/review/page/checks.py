@@ -8,7 +8,8 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from agent.browser.chromium import PageFault, Tab
+from agent.browser.chromium import Tab
+from agent.errors import PageFault
 from agent.quoting import nearest, quote
 from agent.records import Check
 from agent.review.evidence import Outcome

@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from itertools import groupby
 
-from agent.browser.chromium import NO_ANSWER, STEP_S, Gone, PageFault, Tab
+from agent.browser.chromium import NO_ANSWER, STEP_S, Tab
+from agent.errors import Gone, PageFault
 from agent.quoting import quote
 from agent.records import Verdict
 from agent.review.acceptance import Act, PageTest, Step

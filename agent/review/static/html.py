@@ -7,7 +7,7 @@ from functools import cached_property
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode, SelectolaxError
 
-from agent.review.evidence import Undecided
+from agent.errors import Undecided
 from agent.review.static.javascript import Script
 
 Node = LexborNode

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import tree_sitter_javascript
 from tree_sitter import Language, Node, Parser, Tree
 
+from agent.errors import Undecided
 from agent.quoting import quote
-from agent.review.evidence import Undecided
 
 CHUNK_BYTES = 65_536
 

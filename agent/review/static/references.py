@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
+from agent.errors import Undecided
 from agent.publish.sites import locate
 from agent.publish.workflows import is_workflow
 from agent.quoting import missing, quote
-from agent.review.evidence import Faults, Undecided
+from agent.review.evidence import Faults
 from agent.review.static.javascript import loads
 from agent.review.static.repository import MAX_README_CHARS, README, without_fences
 from agent.review.static.site import Site

@@ -6,10 +6,11 @@ To add one: a generator of faults in a module of this folder, and its line in RU
 import time
 from collections.abc import Callable, Sequence
 
+from agent.errors import Undecided
 from agent.events import emit
 from agent.quoting import one_line
 from agent.records import Finding, Verdict
-from agent.review.evidence import Faults, Undecided, settle
+from agent.review.evidence import Faults, settle
 from agent.review.static import repository
 from agent.review.static.javascript import syntax_faults
 from agent.review.static.references import references
@@ -44,7 +45,6 @@ RULES: tuple[tuple[str, str, Callable[[Site], Faults]], ...] = (
     ("paths", "The site holds no refused or oversize file.", repository.paths),
     ("secrets", "No file holds a key or a secret.", secrets),
 )
-MAKES_A_SITE = frozenset({"index", "javascript", "secrets"})  # what fails these is no site yet
 
 
 def apply(site: Site) -> tuple[Finding, ...]:

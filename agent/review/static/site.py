@@ -9,8 +9,8 @@ from typing import Any, NoReturn
 
 from tree_sitter import Tree
 
+from agent.errors import Undecided
 from agent.quoting import missing
-from agent.review.evidence import Undecided
 from agent.review.static.html import Page
 from agent.review.static.javascript import Script, parse
 from agent.workspace import INDEX, Workspace, is_published

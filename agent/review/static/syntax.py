@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 
-from agent.review.evidence import Undecided
+from agent.errors import Undecided
 from agent.review.static.html import Page
 from agent.review.static.javascript import Script, parse, syntax_faults
 from agent.review.static.site import PAGE_ENDINGS, SCRIPT_ENDINGS, parse_json
