@@ -34,8 +34,8 @@ def read(answer: str, task: Task, checks: Sequence[Check], briefs: Sequence[str]
         *_requirements(said.get("requirements"), task, checks, source, dropped),
         *_file_requirement(said, task, source, dropped),
     ]
-    if not requirements:
-        raise ValueError("the answer holds no requirement that the task supports")
+    if not requirements and not isinstance(said.get("requirements"), list):
+        raise ValueError("the answer holds no requirements")
     names = list(attached)
     return Reading(
         requirements=tuple(requirements),

@@ -534,14 +534,11 @@ class TaskRun:
 
 def _notes(settled: Settled) -> tuple[str, ...]:
     """What code did, or left, of attachments that were changed."""
-    back = [
-        f"{name} has its bytes back as they were sent: the task does not want it changed" for name in settled.put_back
-    ]
-    left = [
-        f"{name} was changed, although no sentence asks for it: if that is not meant, leave it alone"
-        for name in settled.left_changed
-    ]
-    return (*back, *left)
+    back, left = map(", ".join, (settled.put_back, settled.left_changed))
+    return (
+        *([f"{back}: back as it was sent, for the task does not want it changed"] if back else []),
+        *([f"{left}: changed, although no sentence asks for it; undo that if it is not meant"] if left else []),
+    )
 
 
 def named_in(said: str, paths: Iterable[str]) -> list[str]:
