@@ -7,6 +7,7 @@ from pathlib import Path
 from agent.files.images import picture_uri
 from agent.files.previews import previews
 from agent.llm.sight import shown
+from agent.net import hosts_in
 from agent.prompts import Prompts
 from agent.publish.publisher import Site
 from agent.quoting import fence, label
@@ -18,6 +19,12 @@ PREVIEW_CHARS = 6_000  # of all attachments together: 2,000 tokens of prose, 4,0
 MAX_PICTURES = 4  # images among the attachments that are shown to a model that sees; the others are described
 SHOWN_FILE_CHARS = 24_000  # a larger file of an earlier round is named, not shown
 HINTS = ("silent", "stalled")
+LIBRARIES = {  # files of libraries that briefs often name, in versions that serve them
+    "bootstrap": "cdn.jsdelivr.net/npm/bootstrap@5.3.3/dist/css/bootstrap.min.css",
+    "marked": "cdn.jsdelivr.net/npm/marked@12.0.2/marked.min.js",
+    "highlight.js": "cdnjs.cloudflare.com/ajax/libs/highlight.js/11.9.0/highlight.min.js",
+    "qrcode": "cdnjs.cloudflare.com/ajax/libs/qrcodejs/1.0.0/qrcode.min.js",
+}
 SAMPLE = Task(
     **dict.fromkeys(("id", "email", "task", "nonce", "brief", "repo"), "a"),
     round=1,
@@ -70,6 +77,7 @@ def _task_variables(
 ) -> dict[str, object]:
     """What `task.md.j2` may use; checks stand last and verbatim, so that they are read last."""
     task, *earlier = rounds
+    asked = " ".join([task.brief, *(check.text for check in task.checks)])
     looks = previews(attachments, max_chars=PREVIEW_CHARS)
     return {
         "task": task.task,
@@ -86,7 +94,9 @@ def _task_variables(
             for path, data in sorted(files.items())
             if path not in ENGINE_FILES and path not in attachments
         ],
-        "workflows": any(WORKFLOWS in text for text in (task.brief, *(check.text for check in task.checks))),
+        "workflows": WORKFLOWS in asked,
+        "libraries": [files for name, files in LIBRARIES.items() if name in asked.lower()],
+        "fetches": bool(hosts_in(asked)),
         "checks": [check for check in task.checks if check.round == task.round],
         "earlier_checks": [check for check in task.checks if check.round < task.round],
     }

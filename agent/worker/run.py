@@ -49,7 +49,7 @@ from agent.worker.model_calls import ModelCall, StoredModel
 from agent.worker.parts import Parts
 from agent.worker.prompt import first_messages, hints
 from agent.worker.reader import Read, Reader, Settled
-from agent.worker.site_files import finished, foundation
+from agent.worker.site_files import finished, foundation, with_footer
 from agent.workspace import ENGINE_FILES, Workspace, sha256
 
 MAX_FIXES = 2  # of what the host objects to, in one run
@@ -85,7 +85,8 @@ class TaskRun:
         self._attempt = attempt
         self._model = StoredModel(parts.store, parts.model, parts.clock)
         self._templates = Prompts(TEMPLATES)
-        self._job: Job  # these four once it is prepared
+        self._site: Site  # once it is reserved
+        self._job: Job  # these once it is prepared
         self._start: Workspace
         self._attachments: dict[str, bytes]
         self._progress: Progress  # as far as the loop has told
@@ -103,7 +104,7 @@ class TaskRun:
         """The publication, and when its notification was stored. Raises AgentError when nothing can be published."""
         await self._step("begin", self._begin)
         telemetry.note({"task.round": self._task.round})
-        site = Site.model_validate(await self._step("reserve", self._reserve))
+        site = self._site = Site.model_validate(await self._step("reserve", self._reserve))
         prompt = await self._prepare(site)
         with self._faults_stop_the_loop():
             begun = await loop.begin(self._start, prompt, self)
@@ -262,7 +263,8 @@ class TaskRun:
 
         async def act() -> Json:
             results, after = await registry.run(self._tool_context(workspace, failed_edits), calls)
-            changed = {p: data for p, data in after.workspace.items() if workspace.get(p) != data}
+            files = with_footer(after.workspace, self._templates, self._site.pages_url, self._site.repo_url)
+            changed = {p: data for p, data in files.items() if workspace.get(p) != data}
             await asyncio.to_thread(parts.store.put_blobs, changed.values())
             names = [call.name for call in calls]
             await asyncio.to_thread(parts.store.add_event, task.id, "tools", {"calls": names, "changed": list(changed)})
@@ -271,7 +273,7 @@ class TaskRun:
                 await asyncio.to_thread(parts.store.add_event, task.id, "fetched", one)
             return {
                 "results": [result.model_dump() for result in results],
-                "files": after.workspace.manifest,
+                "files": files.manifest,
                 "failed_edits": dict(after.failed_edits),
                 "fetched": fetched,
             }
