@@ -9,6 +9,7 @@ import asyncio
 import os
 import shutil
 import tempfile
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -32,6 +33,7 @@ FLAGS = (
 )
 LAUNCH_S = 20.0
 CLOSE_S = 5.0
+OPTION_POLL_S = 0.1
 STEP_S = 2.0  # until what is clicked or filled is there
 RECYCLE_AFTER = 200  # tabs: a long-lived browser grows
 MAX_REQUESTS = 300  # of one tab
@@ -204,9 +206,11 @@ class Tab:
         found = await self._first(selector)
         by_words = """(list, wanted) => [...list.options].find((o) => o.value === wanted)?.value
           ?? [...list.options].find((o) => o.label.trim().toLowerCase() === wanted.trim().toLowerCase())?.value"""
-        value = await self._do(found.evaluate(by_words, option, timeout=self.step_s * 1000), self.step_s + 1)
-        if value is None:
-            raise PageFault(f"there is no option {option!r}")
+        until = time.monotonic() + self.step_s  # an option may come with the page's data
+        while (value := await self._do(found.evaluate(by_words, option, timeout=self.step_s * 1000), 3)) is None:
+            if time.monotonic() > until:
+                raise PageFault(f"there is no option {option!r}")
+            await asyncio.sleep(OPTION_POLL_S)
         await self._do(found.select_option(value, timeout=self.step_s * 1000), self.step_s + 1)
 
     async def tick(self, selector: str, *, on: bool) -> None:

@@ -11,6 +11,7 @@ from agent.publish.sites import locate
 from agent.quoting import quote
 from agent.records import Finding
 from agent.review.evidence import Faults
+from agent.review.static.references import made
 from agent.workspace import INDEX
 
 MAX_FAULTS = 4
@@ -27,7 +28,7 @@ def page_rules(tab: Tab, sources: Sources, seen: Mapping[str, Any], files: Mappi
     """One finding a rule, of a page that has loaded."""
     return [
         rule("errors", "No script throws while the page loads.", errors(tab, sources)),
-        rule("requests", "The page's own files and its libraries are there.", requests(tab, sources)),
+        rule("requests", "The page's own files and its libraries are there.", requests(tab, sources, files)),
         rule("links", "Links into the site lead to its files.", links(seen, sources, files)),
     ]
 
@@ -42,10 +43,11 @@ def errors(tab: Tab, sources: Sources) -> Faults:
         yield f"uncaught {quote(message, 160)}{at}"
 
 
-def requests(tab: Tab, sources: Sources) -> Faults:
+def requests(tab: Tab, sources: Sources, files: Mapping[str, bytes]) -> Faults:
     """Files that are not there, and what a browser does not let the page have."""
     for path, why in sources.missing.items():
-        yield f"{quote(path)} is not found: {why}"
+        if not made(files, path):
+            yield f"{quote(path)} is not found: {why}"
     for url, status in sources.failed.items():
         if urlsplit(url).hostname in LIBRARY_HOSTS:
             yield f"{quote(url, 160)} answers {status}: name a version and a file that exist"
@@ -61,7 +63,7 @@ def links(seen: Mapping[str, Any], sources: Sources, files: Mapping[str, bytes])
     """Where a link made by a script leads nowhere as well."""
     for url in dict.fromkeys(seen["links"]):
         path = url.removeprefix(sources.base_url)
-        if path != url and locate(files, unquote(path)) is None:
+        if path != url and locate(files, unquote(path)) is None and not made(files, path):
             yield f"a link leads to {quote(path)}, which is not in the site"
 
 

@@ -2,7 +2,7 @@
 
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
@@ -109,10 +109,10 @@ def _fault(site: Site, address: Address) -> str | None:
 def _served(site: Site, path: str) -> bool:
     """Whether the site answers this path; what a workflow of the site may make is there for all that we can tell."""
     asked = "" if path == "." else path
-    return locate(site.workspace, asked) is not None or asked in site.attachments or _made(site, asked)
+    return locate(site.workspace, asked) is not None or asked in site.attachments or made(site.workspace, asked)
 
 
-def _made(site: Site, path: str) -> bool:
-    """A workflow of the site names it."""
-    workflows = filter(is_workflow, site.readable(".yml", ".yaml"))
-    return any(posixpath.basename(path) in site.text(other) for other in workflows)
+def made(files: Mapping[str, bytes], path: str) -> bool:
+    """A workflow of the site names the file: it may well make it."""
+    name = posixpath.basename(path).encode()
+    return bool(name) and any(name in data for other, data in files.items() if is_workflow(other))
