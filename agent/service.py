@@ -172,7 +172,7 @@ def assemble(
         reader=Reader(store, review, prompts_dir=settings.prompts_dir),
         sandbox=Sandbox(hidden=[settings.data_dir]),
         model=open_model(settings),
-        profiles=[choice.profile_key for choice in choose_models(settings)],
+        profile_keys=[choice.profile_key for choice in choose_models(settings)],
         limits=Limits(settings.task_max_turns, settings.task_max_tokens, settings.task_max_usd),
         prompts_dir=settings.prompts_dir,
         secrets=settings.secret_values,

@@ -32,7 +32,7 @@ class Parts:
     reader: Reader
     sandbox: Sandbox
     model: Model | None
-    profiles: Sequence[str]  # the keys of those of the models that may be asked
+    profile_keys: Sequence[str]  # of the models that may be asked
     limits: Limits
     prompts_dir: Path
     secrets: Sequence[str]  # values that no file may hold

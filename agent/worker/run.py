@@ -129,15 +129,15 @@ class TaskRun:
 
     async def _prepare(self, site: Site) -> list[Json]:
         """The first messages."""
-        store = self._parts.store
-        self._job = Job.model_validate(await self._step("prepare", partial(asyncio.to_thread, self._new_job, site)))
-        self._compiled = Compiled(probes=self._job.probes)
-        self._start = await asyncio.to_thread(self._load, self._job.files)
-        self._attachments = dict(await asyncio.to_thread(self._load, self._job.attachments))
+        prepared = await self._step("prepare", partial(asyncio.to_thread, self._new_job, site))
+        self._job = job = Job.model_validate(prepared)
+        self._compiled = Compiled(probes=job.probes)
+        self._start = await asyncio.to_thread(self._load, job.files)
         unreviewed = Version(self._start, Review())
         self._progress = Progress(best=unreviewed, latest=unreviewed)
-        prompt = await asyncio.to_thread(store.get_blobs, [self._job.prompt])
-        return list(json.loads(prompt[self._job.prompt]))
+        blobs = await asyncio.to_thread(self._parts.store.get_blobs, [job.prompt, *job.attachments.values()])
+        self._attachments = {name: blobs[digest] for name, digest in job.attachments.items()}
+        return list(json.loads(blobs[job.prompt]))
 
     def _new_job(self, site: Site) -> Json:
         """Reads what is there, renders the first prompt and stores both."""
@@ -147,7 +147,7 @@ class TaskRun:
         rounds = store.rounds(task)
         attachments = self._newest_attachments(rounds, old)
         start = foundation(task, attachments, old, self._templates)
-        prompts, profiles = Prompts(parts.prompts_dir), store.profiles(parts.profiles)
+        prompts, profiles = Prompts(parts.prompts_dir), store.profiles(parts.profile_keys)
         sees = any(profile.images for profile in profiles)
         prompt = json.dumps(first_messages(prompts, rounds, site, old, attachments, pictures=sees)).encode()
         store.put_blobs([prompt, *start.values(), *attachments.values()])
@@ -311,23 +311,20 @@ class TaskRun:
         self._progress = progress
 
     async def _review_now(self, workspace: Workspace) -> Review:
+        fetched = (*self._job.fetched, *self._fetched)
+        blobs = await asyncio.to_thread(self._parts.store.get_blobs, {one.sha256 for one in fetched if one.sha256})
+        downloads: dict[str, bytes | None] = dict.fromkeys(one.url for one in fetched)
+        downloads |= {one.url: blobs[one.sha256] for one in fetched if one.sha256}
         return await self._parts.review.review(
             Subject(
                 task=self._task,
                 workspace=workspace,
                 attachments=self._attachments,
-                downloads=await asyncio.to_thread(self._downloads),
+                downloads=downloads,
                 compiled=self._compiled,
                 patient=workspace != self._start,
             )
         )
-
-    def _downloads(self) -> dict[str, bytes | None]:
-        """What each address served; None: it was asked and did not."""
-        fetched = (*self._job.fetched, *self._fetched)
-        blobs = self._parts.store.get_blobs({one.sha256 for one in fetched if one.sha256})
-        tried: dict[str, bytes | None] = dict.fromkeys(one.url for one in fetched)
-        return tried | {one.url: blobs[one.sha256] for one in fetched if one.sha256}
 
     @contextmanager
     def _faults_stop_the_loop(self) -> Iterator[None]:
@@ -376,8 +373,33 @@ class TaskRun:
         return build, outcome
 
     async def _finish(self, site: Site, refused: Sequence[str]) -> Json:
-        """The best workspace, completed by code and without refused files, is stored before anything is published."""
-        progress, store = self._progress, self._parts.store
+        """What will be published is stored before anything is."""
+        store = self._parts.store
+        files, build = await self._completed(site, refused)
+        details = {
+            "models": build.models,
+            "turns": build.turns,
+            "prompts_sha256": build.prompts_sha256,
+            "browser": build.review.browser,
+            "sandbox": self._parts.sandbox.status,
+        }
+        await asyncio.to_thread(store.put_blobs, files.values())
+        await asyncio.to_thread(
+            store.update,
+            self._task.id,
+            stage="publish",
+            findings=build.review.findings,
+            usage=build.usage,
+            details=details,
+            stopped_by=build.stopped_by,
+            error=build.error or None,
+        )
+        emit("build.done", stopped_by=build.stopped_by, turns=build.turns, failed=len(build.review.failures))
+        return build.model_dump(mode="json")
+
+    async def _completed(self, site: Site, refused: Sequence[str]) -> tuple[Workspace, Build]:
+        """The best workspace, completed by code and without refused files, and what is known about it."""
+        progress = self._progress
         error = f"left out, as the host refuses it: {', '.join(refused)}" if refused else progress.error
         files = finished(
             self._task,
@@ -400,26 +422,7 @@ class TaskRun:
             models=progress.models,
             prompts_sha256=self._job.prompts_sha256,
         )
-        details = {
-            "models": build.models,
-            "turns": build.turns,
-            "prompts_sha256": build.prompts_sha256,
-            "browser": build.review.browser,
-            "sandbox": self._parts.sandbox.status,
-        }
-        await asyncio.to_thread(store.put_blobs, files.values())
-        await asyncio.to_thread(
-            store.update,
-            self._task.id,
-            stage="publish",
-            findings=build.review.findings,
-            usage=build.usage,
-            details=details,
-            stopped_by=build.stopped_by,
-            error=build.error or None,
-        )
-        emit("build.done", stopped_by=build.stopped_by, turns=build.turns, failed=len(build.review.failures))
-        return build.model_dump(mode="json")
+        return files, build
 
     async def _fix(self, said: str) -> bool:
         """The loop goes on from where it was; False when no other site came of it."""
