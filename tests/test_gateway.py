@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import vcr
 from pydantic import SecretStr
 
 from agent.errors import ModelError, Permanent, Transient
@@ -482,6 +481,8 @@ def replay(cassette: str, name: str) -> list[Reply]:
             return [first]
         messages += [first.message, {"role": "tool", "tool_call_id": first.calls[0].id, "content": "sunny, 22 °C"}]
         return [first, await gateway.complete(messages, WEATHER, timeout_s=5)]
+
+    import vcr
 
     recorder = vcr.VCR(record_mode="none", match_on=["method", "path"])
     with recorder.use_cassette(str(RECORDED / f"{cassette}.yaml")):

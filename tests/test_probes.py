@@ -17,6 +17,8 @@ from agent.review.report import report
 from agent.workspace import Workspace
 from tests.reviewer import Reviewer, failing, html, reviewing_browser, task
 
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
 COMPILED = {
     "Page displays the sum of all entries": True,
     "No errors on the page": True,
