@@ -507,6 +507,7 @@ def test_a_real_refusal_of_the_models_own_call_is_its_answer() -> None:
     assert "malformed tool call" in reply.text
 
 
+@pytest.mark.slow
 def test_lines_logged_while_litellm_is_imported_neither_wait_for_it_nor_meet_its_filters() -> None:
     script = """
 import asyncio, logging, threading

@@ -37,6 +37,7 @@ def test_a_good_page_passes_every_check_and_no_rule_cries(chromium: Reviewer) ->
     assert "network" in found.browser
 
 
+@pytest.mark.slow
 def test_at_least_95_percent_of_broken_twins_are_caught(chromium: Reviewer, capsys: pytest.CaptureFixture[str]) -> None:
     async def all_of_them() -> list[Review]:
         pages = []

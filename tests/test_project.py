@@ -193,3 +193,12 @@ def test_the_environment_is_read_by_settings_alone(file: str, finding: str) -> N
     run = subprocess.run(ruff, input=source, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (run.returncode == 1) == bool(finding)
     assert finding in run.stdout
+
+
+@pytest.mark.slow
+def test_collecting_the_tests_imports_neither_litellm_nor_dbos() -> None:
+    program = (
+        "import sys, pytest; pytest.main(['--collect-only', '-qq']); print({'dbos', 'litellm'} & set(sys.modules))"
+    )
+    run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines()[-1] == "set()"
