@@ -18,6 +18,8 @@ from agent.review.subject import Subject
 from agent.workspace import Workspace
 from tests.reviewer import Reviewer, failing, html, reviewing_browser, task
 
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
 COMPILED = {
     "Page displays the sum of all entries": True,
     "No errors on the page": True,

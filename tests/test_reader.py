@@ -11,6 +11,8 @@ from tests.harness import README, Door, Evaluator, Gate, Json, evaluator, servin
 from tests.provider import Answer, Provider, calls, fault, provider, says
 from tests.reviewer import browser_needed
 
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
 ADDS, FRIENDLY = "Adding a ferry lists it", "The page sounds friendly"
 PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Harbour</title></head><body><main>
 <h1>{greeting}</h1><p id="total">42</p><label>Ferry <input id="ferry"></label><button id="add">Add</button><ul id="list"></ul></main><script>
