@@ -170,7 +170,7 @@ def assemble(
         sandbox=sandbox,
         model=model,
         review_model=model,
-        profiles=[choice.profile_key for choice in choose_models(settings)],
+        profile_keys=[choice.profile_key for choice in choose_models(settings)],
         limits=Limits(settings.task_max_turns, settings.task_max_tokens, settings.task_max_usd),
         prompts_dir=settings.prompts_dir,
         secrets=settings.secret_values,

@@ -1,8 +1,10 @@
 """Files as people attach them, made here: spreadsheets, archives, PDFs, pictures and sounds."""
 
 import io
+import struct
 import wave
 import zipfile
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -84,6 +86,17 @@ def picture(kind: str, size: tuple[int, int] = (40, 20), mode: str = "RGB", **op
     file = io.BytesIO()
     image.convert(mode).save(file, kind, **options)
     return file.getvalue()
+
+
+def blank_png(width: int, height: int) -> bytes:
+    """One black picture, one bit a pixel: a huge one is made in no time."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0))
+    rows = zlib.compress(bytes((1 + (width + 7) // 8) * height), 1)
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 
 
 def sound(seconds: float) -> bytes:

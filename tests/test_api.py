@@ -40,6 +40,7 @@ from tests.doors import (
     stand_in,
     task,
 )
+from tests.harness import PATIENCE_S
 
 ROOT = Path(__file__).parent.parent
 LIMIT_BYTES = 1_000
@@ -283,7 +284,7 @@ def test_events_arrive_while_the_task_runs_and_the_stream_ends_with_it(service: 
         names = []
         async with (
             open_port(service) as port,
-            httpx.AsyncClient(trust_env=False, timeout=5) as http,
+            httpx.AsyncClient(trust_env=False, timeout=PATIENCE_S) as http,
             http.stream("GET", f"http://127.0.0.1:{port}/tasks/{TASK_ID}/events") as answer,
         ):
             async for line in answer.aiter_lines():
@@ -585,7 +586,10 @@ def test_a_signal_closes_the_service_before_the_process_ends(
 ) -> None:
     command = [sys.executable, "-c", SERVED + server, str(tmp_path), str(free_port())]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True) as process, killed_after(process, 20):
+    with (
+        subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True) as process,
+        killed_after(process, PATIENCE_S),
+    ):
         assert process.stderr
         assert any(listening in line for line in process.stderr)
         process.send_signal(number)
@@ -598,7 +602,7 @@ def test_uvicorn_without_a_secret_ends_with_the_sentence_and_no_traceback(tmp_pa
     command = [sys.executable, "-m", "uvicorn", "main:app", "--app-dir", str(ROOT), "--port", "0"]
     environment = {name: value for name, value in os.environ.items() if name != "SECRET"}
     run = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=30, check=False
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )
     assert run.returncode != 0
     assert "SECRET is not set" in run.stderr

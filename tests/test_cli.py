@@ -16,7 +16,6 @@ import pytest
 from rich.console import Console
 
 from agent.cli import main as cli
-from agent.cli.doctor import LOOKS
 from agent.cli.show import record, status_of
 from agent.records import Finding, Skipped, Usage
 from agent.settings import Settings
@@ -271,6 +270,8 @@ def doctored(run: Run, **environment: str) -> tuple[int, dict[str, str]]:
 
 
 def test_doctor_looks_at_everything_and_names_the_model_and_its_variable(run: Run) -> None:
+    from agent.cli.doctor import LOOKS
+
     code, out, _ = run("doctor", **HEALTHY | {"BROWSER": "auto"})
     assert code == 0
     assert [line.split("  ")[1] for line in out.splitlines()] == [f"{what}" for what in LOOKS]

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from datetime import date, datetime, timedelta
 from typing import Any
 
-import pandas
 import pytest
 import yaml
 from hypothesis import given, settings
@@ -21,7 +20,7 @@ from agent.files.archives import csv_from_xlsx
 from agent.files.conversions import CONVERSIONS, KINDS, MAX_SHEETS, Wish, convert
 from agent.files.pdfs import pdf_pages
 from agent.files.previews import preview
-from tests.files import pdf, picture, repacked, sheet_of, xlsx, zipped
+from tests.files import blank_png, pdf, picture, repacked, sheet_of, xlsx, zipped
 
 SAMPLES = {
     "xlsx": xlsx(("Data", [["id", "name"], [1, "é"]]), ("More", [["x"]])),
@@ -70,6 +69,8 @@ def written(rows: list[list[str]], **form: Any) -> str:
 def test_csv_of_any_make_becomes_plain_csv(encoding: str, delimiter: str, lineterminator: str) -> None:
     data = written(ROWS, delimiter=delimiter, lineterminator=lineterminator).encode(encoding)
     assert text("a.txt", data, "b.csv") == written(ROWS)
+    import pandas
+
     read = pandas.read_csv(io.BytesIO(data), sep=delimiter, encoding=encoding, dtype=str, keep_default_na=False)
     assert list(csv.reader(io.StringIO(text("a.csv", data, "b.csv"), newline=""))) == [[*read], *read.values.tolist()]
 
@@ -158,6 +159,8 @@ def test_five_hundred_rows_of_a_spreadsheet_are_what_was_put_in() -> None:
     keys = [*names[:-1], "name_2"]
     expected = [dict(zip(keys, (value for _, _, value in row), strict=True)) for row in rows]
     assert json.loads(converted("a.xlsx", book, "b.json")) == expected
+    import pandas
+
     frame = pandas.read_excel(io.BytesIO(book))
     assert frame["n"].sum() == sum(row["n"] for row in json.loads(converted("a.xlsx", book, "b.json")))
 
@@ -353,11 +356,11 @@ def test_what_is_transparent_is_white_in_a_jpeg_and_stays_so_elsewhere() -> None
 @pytest.mark.parametrize(
     ("data", "width", "told"),
     [
-        (picture("PNG", (6_000, 6_000), "1"), 10, "25,000,000 pixels"),
+        (blank_png(6_000, 6_000), 10, "25,000,000 pixels"),
         (picture("PNG")[:60], 0, "damaged"),
         (b"<svg/>", 0, "damaged"),
         (picture("PNG"), 8_001, "too many"),
-        (picture("PNG", (1, 9_000)), 7_000, "too many"),
+        (blank_png(1, 9_000), 7_000, "too many"),
     ],
 )
 def test_an_image_too_large_or_damaged_is_refused(data: bytes, width: int, told: str) -> None:

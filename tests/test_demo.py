@@ -217,6 +217,7 @@ def test_a_call_back_reaches_whoever_expects_its_nonce() -> None:
 # -- the whole ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_demo_ends_well_with_both_rounds_on_one_repository(tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "main.py"), "demo", "--once", "--json"]
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)

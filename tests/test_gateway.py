@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import vcr
 from pydantic import SecretStr
 
 from agent.errors import ModelError, Permanent, Transient
@@ -483,6 +482,8 @@ def replay(cassette: str, name: str) -> list[Reply]:
         messages += [first.message, {"role": "tool", "tool_call_id": first.calls[0].id, "content": "sunny, 22 °C"}]
         return [first, await gateway.complete(messages, WEATHER, timeout_s=5)]
 
+    import vcr
+
     recorder = vcr.VCR(record_mode="none", match_on=["method", "path"])
     with recorder.use_cassette(str(RECORDED / f"{cassette}.yaml")):
         return asyncio.run(converse())
@@ -506,6 +507,7 @@ def test_a_real_refusal_of_the_models_own_call_is_its_answer() -> None:
     assert "malformed tool call" in reply.text
 
 
+@pytest.mark.slow
 def test_lines_logged_while_litellm_is_imported_neither_wait_for_it_nor_meet_its_filters() -> None:
     script = """
 import asyncio, logging, threading

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 from starlette.responses import JSONResponse
 
 from agent import net
@@ -30,7 +31,9 @@ FILES = {
     ".nojekyll": b"",
     "logo.png": b"\x89PNG\0\xff",
 }
-SLICE = Path(__file__).parents[2] / "shared" / "recorded" / "github-openapi-slice.json"
+DATA = Path(__file__).parent / "data"
+RECORDED = Path(__file__).parents[2] / "shared" / "recorded"  # beside a checkout of ours: the real thing, too
+DESCRIPTIONS = [DATA / "github_api.yaml", *RECORDED.glob("github-openapi-slice.json")]
 AT = 1_800_000_000.0
 
 
@@ -156,10 +159,10 @@ def widened(node: Any) -> Any:
     return {"anyOf": [plain, {"type": "null"}]} if node.get("nullable") is True else plain
 
 
-def faults_of(github: FakeGitHub) -> tuple[list[str], int]:
-    """What in the calls and answers is not as GitHub's official description has it, and how many were compared."""
+def faults_of(github: FakeGitHub, description: Path) -> tuple[list[str], int]:
+    """What in the calls and answers is not as a description of GitHub has it, and how many were compared."""
     jsonschema_rs = pytest.importorskip("jsonschema_rs")
-    api = widened(json.loads(SLICE.read_text()))
+    api = widened(yaml.safe_load(description.read_text()))
     operations = {
         (method.upper(), re.sub(r"\{\w+\}", "[^/]+", path)): operation
         for path, methods in api["paths"].items()
@@ -206,13 +209,13 @@ def test_two_rounds_are_two_commits_with_few_requests_that_keep_to_the_schema(wo
     assert world.github.repositories.history(world.github.git(repo)) == [second.commit_sha, first.commit_sha]
 
 
-@pytest.mark.skipif(not SLICE.exists(), reason="GitHub's description is not at hand")
-def test_calls_and_answers_keep_to_githubs_own_description(world: World) -> None:
+@pytest.mark.parametrize("description", DESCRIPTIONS, ids=lambda path: path.stem)
+def test_calls_and_answers_keep_to_githubs_own_description(world: World, description: Path) -> None:
     first = world.run(deliver)
     world.run(deliver)
     world.github.switches.builds = ["errored"]
     world.run(lambda p, r: deliver(p, r, FILES | {"a.txt": b"2"}, wish(2, first)))
-    faults, compared = faults_of(world.github)
+    faults, compared = faults_of(world.github, description)
     assert faults == []
     assert compared > 10
 
@@ -351,8 +354,7 @@ def test_pages_by_workflow_are_on_before_the_push_that_starts_it(world: World) -
     pages, push = f"POST {PLACE}/pages", "POST /octo/ferry-1a2b3c.git/git-receive-pack"
     assert order.index(pages) < order.index(push)
     assert next(call.body for call in world.github.seen if call.path == f"{PLACE}/pages") == {"build_type": "workflow"}
-    if SLICE.exists():
-        assert faults_of(world.github)[0] == []
+    assert [faults_of(world.github, description)[0] for description in DESCRIPTIONS] == [[]] * len(DESCRIPTIONS)
 
 
 def test_pages_that_need_a_branch_first_are_switched_on_after_the_push(world: World) -> None:
@@ -655,27 +657,41 @@ def test_the_token_is_in_no_address(world: World) -> None:
     assert not [call for call in world.github.seen if TOKEN in f"{call.path}{call.body}"]
 
 
-RECORDED = SLICE.parent / "github"
+ANSWERS: dict[str, Any] = json.loads((DATA / "github_answers.json").read_text())
 
 
-@pytest.mark.skipif(not RECORDED.exists(), reason="the recordings are not at hand")
-@pytest.mark.parametrize(
-    ("file", "name"),
-    [
-        ("octokit-rename-repository.json", "rename-repository-newname"),
-        ("hub4j-createrepo-__files-2-user_repos.json", "test-repo-visibility-private"),
-    ],
-)
-def test_recorded_repositories_of_the_real_github_are_understood(file: str, name: str) -> None:
-    recorded = json.loads((RECORDED / file).read_text())
-    body = recorded[0]["response"] if isinstance(recorded, list) else recorded
+def recorded(file: str) -> Any:
+    """What a client of GitHub's once recorded; those lie beside a checkout of ours only."""
+    found = RECORDED / "github" / file
+    if not found.exists():
+        pytest.skip("the recordings are not at hand")
+    return json.loads(found.read_text())
+
+
+def assert_understood(body: Any, name: str) -> None:
     found = Found.read(body)
     assert (found.name, found.url.rpartition("/")[2]) == (name, name)
     assert not found.bears("0123456789abcdef")
 
 
-@pytest.mark.skipif(not RECORDED.exists(), reason="the recordings are not at hand")
+@pytest.mark.parametrize(("answer", "name"), [("renamed", "lighthouse"), ("created", "ferry-1a2b3c")])
+def test_a_repository_is_understood_with_fields_that_nobody_asked_for(answer: str, name: str) -> None:
+    assert_understood(ANSWERS[answer], name)
+
+
+def test_recorded_repositories_of_the_real_github_are_understood() -> None:
+    assert_understood(recorded("octokit-rename-repository.json")[0]["response"], "rename-repository-newname")
+    assert_understood(recorded("hub4j-createrepo-__files-2-user_repos.json"), "test-repo-visibility-private")
+
+
+def test_a_fault_is_told_in_githubs_own_words() -> None:
+    said = ANSWERS["refused"]
+    assert "Validation Failed; invalid" in sentence(
+        Answer(said["status"], said["body"], said["headers"]), "PUT", said["path"]
+    )
+
+
 def test_a_recorded_fault_of_the_real_github_is_told_in_its_own_words() -> None:
-    recorded = json.loads((RECORDED / "octokit-errors.json").read_text())[0]
-    answer = Answer(recorded["status"], recorded["response"], recorded["headers"])
-    assert "Validation Failed; invalid" in sentence(answer, "POST", recorded["path"])
+    said = recorded("octokit-errors.json")[0]
+    answer = Answer(said["status"], said["response"], said["headers"])
+    assert "Validation Failed; invalid" in sentence(answer, "POST", said["path"])

@@ -22,6 +22,8 @@ from agent.workspace import Workspace
 from tests.pages import BASE, CHECKS, MUTATIONS, PAGE
 from tests.reviewer import Reviewer, failing, finding, html, reviewing_browser, task
 
+pytestmark = pytest.mark.browser
+
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Reviewer]:
@@ -36,6 +38,7 @@ def test_a_good_page_passes_every_check_and_no_rule_cries(chromium: Reviewer) ->
     assert "network" in found.browser
 
 
+@pytest.mark.slow
 def test_at_least_95_percent_of_broken_twins_are_caught(chromium: Reviewer, capsys: pytest.CaptureFixture[str]) -> None:
     async def all_of_them() -> list[Review]:
         pages = []

@@ -15,7 +15,7 @@ from agent.errors import ToolError
 from agent.files.looks import Window
 from agent.files.previews import excerpt, preview, previews
 from agent.quoting import fence
-from tests.files import pdf, picture, sheet_of, sound, xlsx, zipped
+from tests.files import blank_png, pdf, picture, sheet_of, sound, xlsx, zipped
 
 SALES = "id,region,sales\n" + "".join(f"{n},{'north' if n % 2 else ''},{n}.5\n" for n in range(1, 501))
 
@@ -35,7 +35,7 @@ def locked_pdf() -> bytes:
 BOOK = xlsx(("Sales", [["day", "n"], *DAYS, ["total", "=SUM(B2:B31)"]]), ("Notes", [["remember"]]))
 PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">II", 640, 480)
 LARGE = PNG[:16] + struct.pack(">II", 60_000, 60_000) + b"\x08\0\0\0\0" + bytes(4)
-WIDE = picture("PNG", (6_000, 6_000), "1")
+WIDE = blank_png(6_000, 6_000)
 JPEG = b"\xff\xd8\xff\xe0\0\x04JF\xff\xc4\0\x03x\xff\xc2\0\x11\x08" + struct.pack(">HH", 480, 640)
 GIF = b"GIF89a" + struct.pack("<HH", 640, 480)
 VP8X = b"RIFF\0\0\0\0WEBPVP8X" + bytes(8) + (639).to_bytes(3, "little") + (479).to_bytes(3, "little")
@@ -92,7 +92,7 @@ VP8 = b"RIFF\0\0\0\0WEBPVP8 " + bytes(10) + struct.pack("<HH", 640, 480)
             "a.png: PNG image, 40 x 20 pixels, mode RGB, main colours #ff0000 50 %, #ffffff 50 %",
         ),
         ("a.gif", picture("GIF", mode="P"), "a.gif: GIF image, 40 x 20 pixels, mode P, main colours #ff0000 50 %"),
-        ("a.jpg", picture("JPEG", (4_000, 2_000)), "a.jpg: JPEG image, 4000 x 2000 pixels, mode RGB, main colours #f"),
+        ("a.jpg", picture("JPEG", (2_000, 1_000)), "a.jpg: JPEG image, 2000 x 1000 pixels, mode RGB, main colours #f"),
         ("a.webp", picture("WEBP"), "a.webp: WebP image, 40 x 20 pixels, mode RGB"),
         (
             "a.bmp",

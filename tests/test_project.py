@@ -127,8 +127,8 @@ def test_links_and_make_targets_of_a_document_exist(document: str) -> None:
     text = (ROOT / document).read_text()
     links = [link for link in re.findall(r"\]\(([^)#\s]+)\)", text) if "://" not in link]
     assert [link for link in links if not (ROOT / link).exists()] == []
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
-    assert set(re.findall(r"`make ([a-z]+)", text)) <= targets
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+    assert set(re.findall(r"(?:^|`)make ([a-z-]+)", text, re.M)) <= targets
 
 
 def test_map_of_the_package_is_the_import_contract_and_stands_in_the_readme() -> None:
@@ -193,3 +193,12 @@ def test_the_environment_is_read_by_settings_alone(file: str, finding: str) -> N
     run = subprocess.run(ruff, input=source, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (run.returncode == 1) == bool(finding)
     assert finding in run.stdout
+
+
+@pytest.mark.slow
+def test_collecting_the_tests_imports_neither_litellm_nor_dbos() -> None:
+    program = (
+        "import sys, pytest; pytest.main(['--collect-only', '-qq']); print({'dbos', 'litellm'} & set(sys.modules))"
+    )
+    run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines()[-1] == "set()"

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import vcr
 import yaml
 from pydantic import SecretStr
 
@@ -56,6 +55,8 @@ def replay(cassette: Path, turns: int, name: str) -> list[Reply]:
             results = [{"role": "tool", "tool_call_id": call.id, "content": "1"} for call in reply.calls]
             messages += [reply.message, *(results or [{"role": "user", "content": "Go on."}])]
         return replies
+
+    import vcr
 
     recorder = vcr.VCR(record_mode="none", match_on=["method", "path"])
     with recorder.use_cassette(str(cassette), allow_playback_repeats=turns == 1):

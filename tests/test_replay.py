@@ -22,7 +22,7 @@ FILE = {
                     "text": "First.",
                     "calls": [{"name": "write_file", "arguments": {"path": "a"}}, {"name": "run_check"}],
                 },
-                {"text": "Done."},
+                {"text": "Done.", "latency_s": 2.0},
             ],
         },
         {"when": "trains", "replies": [{"text": "Trains."}]},
@@ -111,7 +111,8 @@ def test_it_waits_as_recorded_but_not_beyond_the_deadline(tmp_path: Path) -> Non
     model = ReplayModel(recording(tmp_path), sleep=sleeper)
     ask(model, user("ferries"))
     ask(model, user("ferries"), timeout_s=0.25)
-    assert sleeper.slept == [0.5, 0.25]
+    ask(model, user("ferries"), {"role": "assistant", "content": "First."})
+    assert sleeper.slept == [0.5, 0.25, 2.0]
 
 
 @pytest.mark.parametrize(

@@ -133,6 +133,7 @@ def git(*arguments: str) -> str:
     return subprocess.run(["git", *arguments], check=True, capture_output=True, text=True).stdout
 
 
+@pytest.mark.representative
 def test_a_brief_becomes_a_live_site_and_one_call_back(
     door: Door, llm: Provider, grader: Evaluator, tmp_path: Path
 ) -> None:
@@ -169,6 +170,7 @@ def test_without_a_browser_no_sentence_is_compiled_and_the_record_says_why(
     assert len(asked(llm, body["task"])) == 1
 
 
+@pytest.mark.representative
 def test_a_resent_task_runs_once_and_is_notified_again_with_the_same_bytes(
     door: Door, llm: Provider, grader: Evaluator
 ) -> None:
@@ -298,6 +300,7 @@ def test_a_wrong_secret_leaves_no_trace(
     assert kept("WRONG-canary-99", "untraceable-task") == []
 
 
+@pytest.mark.representative
 def test_the_secret_ends_at_the_door(
     door: Door, llm: Provider, grader: Evaluator, kept: Callable[..., list[str]]
 ) -> None:
@@ -423,6 +426,7 @@ def test_a_private_evaluator_is_blocked_unless_allowed(tmp_path: Path, llm: Prov
         assert record["publication"]["commit_sha"]
 
 
+@pytest.mark.slow
 def test_a_build_that_never_ends_does_not_keep_the_call_back_and_is_watched_on(
     tmp_path: Path, grader: Evaluator
 ) -> None:
@@ -433,8 +437,8 @@ def test_a_build_that_never_ends_does_not_keep_the_call_back_and_is_watched_on(
             publisher="github",
             github_token=GITHUB_TOKEN,
             github_api_url=fake.api_url,
-            llm_model=replayed(tmp_path, "Harbour", latency_s=0),
-            task_deadline_s=3,
+            llm_model=replayed(tmp_path, "Harbour"),
+            task_deadline_s=10,
         )
         with serving(configured) as door:
             body = task(grader.url)

@@ -16,6 +16,7 @@ from agent.llm.history import chars, outgoing
 from agent.llm.providers import ModelChoice
 from agent.llm.sight import PICTURE_CHARS, shown, unseen
 from agent.records import Json, Profile
+from tests.files import blank_png
 from tests.provider import Answer, call, fault, provider, says
 from tests.test_gateway import ask, choice
 
@@ -62,7 +63,7 @@ HOSTILE = {
     "nothing": b"",
     "cut off": image_file("PNG", noise=True)[:1000],
     "only a header": image_file("JPEG")[:20],
-    "a bomb": image_file("PNG", (6000, 6000), mode="L"),
+    "a bomb": blank_png(6_000, 6_000),
     "a lie about its size": image_file("PNG").replace(b"\0\0\0\x40\0\0\0\x30", b"\x7f\xff\xff\xff\x7f\xff\xff\xff"),
     "another format behind the magic": b"\x89PNG\r\n\x1a\n" + image_file("BMP"),
 }

@@ -20,6 +20,7 @@ from agent.publish.git import Repositories
 from agent.publish.local import LocalPublisher
 from agent.publish.publisher import Wish
 from agent.publish.sites import media_type, sites_app
+from tests.harness import PATIENCE_S
 
 SITE = {
     ".nojekyll": b"",
@@ -58,7 +59,7 @@ class Host:
 
     def raw(self, target: str) -> int:
         """The status of a request whose target is sent as it stands."""
-        connection = http.client.HTTPConnection(self.url.removeprefix("http://"), timeout=5)
+        connection = http.client.HTTPConnection(self.url.removeprefix("http://"), timeout=PATIENCE_S)
         connection.putrequest("GET", target)
         connection.endheaders()
         status = connection.getresponse().status
@@ -83,10 +84,10 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
         thread = Thread(target=server.run, kwargs={"sockets": [door]})
         thread.start()
         url = f"http://127.0.0.1:{door.getsockname()[1]}"
-        with httpx.Client(base_url=url, trust_env=False) as client:
+        with httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE_S) as client:
             yield Host(repositories, client, url, first, second, other)
         server.should_exit = True
-        thread.join()
+        thread.join(PATIENCE_S)
 
 
 # -- pages ---------------------------------------------------------------------------------------------------------

@@ -13,6 +13,8 @@ from agent.workspace import sha256
 from tests.harness import attachment, settings
 from tests.harness import task as request
 
+pytestmark = pytest.mark.representative  # both databases
+
 CSV = b"ferry,passengers\nAurora,12\n"
 PUBLICATION = Publication(
     repo_url="https://h.example/a.git", commit_sha="0" * 40, pages_url="https://h.example/a/", live=True

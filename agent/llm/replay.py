@@ -22,6 +22,7 @@ class RecordedCall(Record):
 class RecordedReply(Record):
     text: str = ""
     calls: tuple[RecordedCall, ...] = ()
+    latency_s: float | None = Field(None, ge=0)  # None: that of the recording
 
 
 class Conversation(Record):
@@ -64,8 +65,10 @@ class ReplayModel(Model):
         turn = sum(message["role"] == "assistant" for message in messages)
         if turn >= len(conversation.replies):
             raise Permanent(f"{self._name} has only {turn} recorded replies for this task: set LLM_MODEL to a live one")
-        await self._sleep(min(self._recording.latency_s, timeout_s))
-        return self._reply(conversation.replies[turn], turn, sent_tokens=_tokens([*messages, *tools]))
+        recorded = conversation.replies[turn]
+        latency_s = self._recording.latency_s if recorded.latency_s is None else recorded.latency_s
+        await self._sleep(min(latency_s, timeout_s))
+        return self._reply(recorded, turn, sent_tokens=_tokens([*messages, *tools]))
 
     def _conversation(self, request: str) -> Conversation:
         for conversation in self._recording.conversations:

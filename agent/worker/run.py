@@ -137,17 +137,17 @@ class TaskRun:
 
     async def _prepare(self, site: Site) -> list[Json]:
         """The first messages."""
-        store = self._parts.store
-        self._job = Job.model_validate(await self._step("prepare", partial(asyncio.to_thread, self._new_job, site)))
-        self._reading = self._job.reading or Reading(requirements=self._job.requirements)
-        self._task_read = self._job.reading is not None
-        self._rounds = await asyncio.to_thread(store.rounds, self._task)
-        self._start = await asyncio.to_thread(self._load, self._job.files)
-        self._attachments = dict(await asyncio.to_thread(self._load, self._job.attachments))
+        prepared = await self._step("prepare", partial(asyncio.to_thread, self._new_job, site))
+        self._job = job = Job.model_validate(prepared)
+        self._reading = job.reading or Reading(requirements=job.requirements)
+        self._task_read = job.reading is not None
+        self._rounds = await asyncio.to_thread(self._parts.store.rounds, self._task)
+        self._start = await asyncio.to_thread(self._load, job.files)
         unreviewed = Version(self._start, Review())
         self._progress = Progress(best=unreviewed, latest=unreviewed)
-        prompt = await asyncio.to_thread(store.get_blobs, [self._job.prompt])
-        return list(json.loads(prompt[self._job.prompt]))
+        blobs = await asyncio.to_thread(self._parts.store.get_blobs, [job.prompt, *job.attachments.values()])
+        self._attachments = {name: blobs[digest] for name, digest in job.attachments.items()}
+        return list(json.loads(blobs[job.prompt]))
 
     def _new_job(self, site: Site) -> Json:
         """Reads what is there, renders the first prompt and stores both."""
@@ -157,7 +157,7 @@ class TaskRun:
         rounds = store.rounds(task)
         attachments = self._newest_attachments(rounds, old)
         start = foundation(task, attachments, old, self._templates)
-        prompts, profiles = Prompts(parts.prompts_dir), store.profiles(parts.profiles)
+        prompts, profiles = Prompts(parts.prompts_dir), store.profiles(parts.profile_keys)
         sees = any(profile.images for profile in profiles)
         prompt = json.dumps(first_messages(prompts, rounds, site, old, attachments, pictures=sees)).encode()
         store.put_blobs([prompt, *start.values(), *attachments.values()])
@@ -455,8 +455,33 @@ class TaskRun:
         return build, outcome
 
     async def _finish(self, site: Site, refused: Sequence[str]) -> Json:
-        """The best workspace, completed by code and without refused files, is stored before anything is published."""
-        progress, store = self._progress, self._parts.store
+        """What will be published is stored before anything is."""
+        store = self._parts.store
+        files, build = await self._completed(site, refused)
+        details = {
+            "models": build.models,
+            "turns": build.turns,
+            "prompts_sha256": build.prompts_sha256,
+            "browser": build.review.browser,
+            "sandbox": self._parts.sandbox.status,
+        }
+        await asyncio.to_thread(store.put_blobs, files.values())
+        await asyncio.to_thread(
+            store.update,
+            self._task.id,
+            stage="publish",
+            findings=build.review.findings,
+            usage=build.usage,
+            details=details,
+            stopped_by=build.stopped_by,
+            error=build.error or None,
+        )
+        emit("build.done", stopped_by=build.stopped_by, turns=build.turns, failed=len(build.review.failures))
+        return build.model_dump(mode="json")
+
+    async def _completed(self, site: Site, refused: Sequence[str]) -> tuple[Workspace, Build]:
+        """The best workspace, completed by code and without refused files, and what is known about it."""
+        progress = self._progress
         error = f"left out, as the host refuses it: {', '.join(refused)}" if refused else progress.error
         files = finished(
             self._task,
@@ -479,26 +504,7 @@ class TaskRun:
             models=progress.models,
             prompts_sha256=self._job.prompts_sha256,
         )
-        details = {
-            "models": build.models,
-            "turns": build.turns,
-            "prompts_sha256": build.prompts_sha256,
-            "browser": build.review.browser,
-            "sandbox": self._parts.sandbox.status,
-        }
-        await asyncio.to_thread(store.put_blobs, files.values())
-        await asyncio.to_thread(
-            store.update,
-            self._task.id,
-            stage="publish",
-            findings=build.review.findings,
-            usage=build.usage,
-            details=details,
-            stopped_by=build.stopped_by,
-            error=build.error or None,
-        )
-        emit("build.done", stopped_by=build.stopped_by, turns=build.turns, failed=len(build.review.failures))
-        return build.model_dump(mode="json")
+        return files, build
 
     async def _fix(self, said: str) -> bool:
         """The loop goes on from where it was; False when no other site came of it."""

@@ -45,9 +45,8 @@ def errors(tab: Tab, sources: Sources) -> Faults:
 
 def requests(tab: Tab, sources: Sources, files: Mapping[str, bytes]) -> Faults:
     """Files that are not there, and what a browser does not let the page have."""
-    for path, why in sources.missing.items():
-        if not made(files, path):
-            yield f"{quote(path)} is not found: {why}"
+    missing = {path: why for path, why in sources.missing.items() if not made(files, path)}
+    yield from (f"{quote(path)} is not found: {why}" for path, why in missing.items())
     for url, status in sources.failed.items():
         if urlsplit(url).hostname in LIBRARY_HOSTS:
             yield f"{quote(url, 160)} answers {status}: name a version and a file that exist"
