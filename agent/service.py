@@ -20,7 +20,7 @@ from agent.browser.chromium import Browser
 from agent.browser.network import FETCH_S, Fetcher
 from agent.errors import BadRequest, ConfigError
 from agent.intake import request as intake
-from agent.llm.choice import NO_MODEL, choose_models, open_model
+from agent.llm.choice import NO_MODEL, all_models, open_model
 from agent.loop import Limits
 from agent.publish.git import Repositories
 from agent.publish.github.api import GitHubApi
@@ -174,7 +174,7 @@ def assemble(
         sandbox=Sandbox(hidden=[settings.data_dir]),
         secrets=settings.secret_values,
         reserve_s=publisher.reserve_s,
-        models=[choice.profile_key for choice in choose_models(settings)],
+        models=[choice.capabilities_key for choice in all_models(settings)],
     )
     return Parts(
         store=store,

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from agent.errors import Transient
-from agent.llm.model import Model
+from agent.llm.model import Model, ModelRequest
 from agent.publish.git import Repositories
 from agent.records import FINAL_STATES, Reply
 from agent.store import Store, TaskView
@@ -17,16 +17,16 @@ from agent.worker.engine import MAX_RECOVERIES, Engine
 from tests.harness import accept, assembled, settings, task
 
 
-class Broken:
+class Broken(Model):
     """A model with a fault that nobody thought of."""
 
     name = "broken"
 
-    async def complete(self, *_: object, **__: object) -> Reply:
+    async def complete(self, request: ModelRequest) -> Reply:
         raise ZeroDivisionError("nobody thought of this")
 
 
-class Silent:
+class Silent(Model):
     """A model that does not answer, and tells when it was asked."""
 
     name = "silent"
@@ -34,9 +34,9 @@ class Silent:
     def __init__(self) -> None:
         self.asked = asyncio.Event()
 
-    async def complete(self, *_: object, timeout_s: float, **__: object) -> Reply:
+    async def complete(self, request: ModelRequest) -> Reply:
         self.asked.set()
-        await asyncio.sleep(timeout_s)
+        await asyncio.sleep(request.timeout_s)
         raise Transient("no answer")
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, StringConstraints, ValidationError
 
-from agent.llm.reading import json_object
+from agent.llm.messages import json_object
 from agent.quoting import fence, one_line, quote
 from agent.records import NOTHING, Check, Finding, Record, Review, Usage, Verdict
 from agent.review.probes import Compiled, JudgeProbe

@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError, model_validator
 
-from agent.llm.reading import json_object
+from agent.llm.messages import json_object
 from agent.records import NOTHING, Check, Record, Usage
 from agent.review import prose
 

@@ -14,13 +14,13 @@ from agent import net
 from agent.errors import ToolError
 from agent.files.images import picture_uri
 from agent.files.previews import previews
-from agent.llm.sight import shown
+from agent.llm.messages import with_pictures
 from agent.loop import Progress
 from agent.prompts import TEMPLATES, Prompts
 from agent.publish.git import Repositories
 from agent.publish.publisher import Site
 from agent.quoting import fence, label
-from agent.records import Build, Check, Fetched, Finding, Json, Profile, Record, Review, Task, ToolCall
+from agent.records import Build, Capabilities, Check, Fetched, Finding, Json, Record, Review, Task, ToolCall
 from agent.review.live import LiveReview
 from agent.review.probes import Compiled, Probe, needed
 from agent.review.report import report
@@ -66,7 +66,7 @@ class Job(Record):
     words: dict[str, str]
     probes: tuple[Probe, ...] = ()  # of checks that were compiled before
     compile: bool = False  # other checks need one
-    profiles: tuple[Profile, ...] = ()  # what was known of the models
+    profiles: tuple[Capabilities, ...] = ()  # what was known of the models
     fetched: tuple[Fetched, ...] = ()  # in earlier rounds
 
 
@@ -145,7 +145,7 @@ class Workshop:
         attachments = self._attachments(rounds, old)
         start = foundation(task, attachments, old, self._templates)
         prompts = Prompts(self._prompts_dir)
-        profiles = self._store.profiles(self._models)
+        profiles = self._store.capabilities(self._models)
         messages = _messages(prompts, rounds, site, old, attachments)
         if any(profile.images for profile in profiles):
             messages = _with_pictures(messages, attachments)
@@ -352,7 +352,7 @@ def _with_pictures(messages: Sequence[Json], attachments: Mapping[str, bytes]) -
     *before, task = messages
     pictures = ((label(name), picture_uri(data)) for name, data in attachments.items())
     seen = dict(islice(((name, uri) for name, uri in pictures if uri), MAX_PICTURES))
-    return [*before, {**task, "content": shown(task["content"], seen)}]
+    return [*before, {**task, "content": with_pictures(task["content"], seen)}]
 
 
 def _words(prompts: Prompts) -> dict[str, str]:
