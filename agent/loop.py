@@ -10,7 +10,7 @@ from math import inf
 from typing import Any, Protocol
 
 from agent.errors import LimitReached, ModelError
-from agent.llm.history import chars, shortened
+from agent.llm.messages import chars, shortened
 from agent.llm.model import Escalation
 from agent.records import Fetched, Finding, Json, Reply, Review, StoppedBy, ToolCall, ToolResult, Usage
 from agent.workspace import INDEX, Workspace

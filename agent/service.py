@@ -20,7 +20,7 @@ from agent.browser.chromium import Browser
 from agent.browser.network import FETCH_S, Fetch, Fetcher
 from agent.errors import BadRequest, ConfigError
 from agent.intake import request as intake
-from agent.llm.choice import NO_MODEL, choose_models, open_model
+from agent.llm.choice import NO_MODEL, all_models, open_model, open_review_model
 from agent.loop import Limits
 from agent.publish.git import Repositories
 from agent.publish.github.api import GitHubApi
@@ -159,7 +159,7 @@ def assemble(
     fetch: Fetch,
 ) -> Parts:
     """Every part of the service, wired; nothing is started."""
-    sandbox, model = Sandbox(hidden=[settings.data_dir]), open_model(settings)
+    sandbox = Sandbox(hidden=[settings.data_dir])
     return Parts(
         store=store,
         repositories=repositories,
@@ -168,9 +168,9 @@ def assemble(
             browser, fetch, sandbox, owner=settings.github_owner or "owner", secrets=settings.secret_values
         ),
         sandbox=sandbox,
-        model=model,
-        review_model=model,
-        profile_keys=[choice.profile_key for choice in choose_models(settings)],
+        model=open_model(settings),
+        review_model=open_review_model(settings),
+        capability_keys=[choice.capabilities_key for choice in all_models(settings)],
         limits=Limits(settings.task_max_turns, settings.task_max_tokens, settings.task_max_usd),
         prompts_dir=settings.prompts_dir,
         secrets=settings.secret_values,

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from agent import loop, workspace
 from agent.events import configure
 from agent.llm.gateway import Gateway
-from agent.llm.model import Escalation
+from agent.llm.model import Escalation, ModelRequest
 from agent.llm.providers import ModelChoice
 from agent.loop import Batch, Limits, Progress
 from agent.records import Finding, Json, Reply, Review, ToolCall, ToolResult, Usage
@@ -40,7 +40,7 @@ class Steps:
         self._reviews = 0
 
     async def call_model(self, messages: Sequence[Json], escalation: Escalation) -> Reply:
-        return await gateway.complete(messages, SCHEMAS, timeout_s=600)
+        return await gateway.complete(ModelRequest(messages, SCHEMAS, timeout_s=600))
 
     async def run_tools(
         self, held: workspace.Workspace, calls: Sequence[ToolCall], failed_edits: Mapping[str, int]

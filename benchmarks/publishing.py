@@ -10,10 +10,12 @@ import secrets
 import sqlite3
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+from agent.review.live import LiveReview
 
 from agent import net, service
 from agent.api.servers import listen, served
@@ -23,10 +25,10 @@ from agent.cli.demo.evaluator import Inbox
 from agent.cli.demo.harness import HOST, embedded
 from agent.events import configure
 from agent.intake.request import parse
+from agent.llm.model import Model, ModelRequest
 from agent.publish.git import Repositories
 from agent.publish.sites import sites_app
-from agent.records import Json, Reply, ToolCall, Usage
-from agent.review.live import LiveReview
+from agent.records import Reply, ToolCall, Usage
 from agent.store import Store
 from agent.testing.github import FakeGitHub
 from agent.worker.engine import Engine
@@ -42,14 +44,14 @@ README = "# Harbour\n\n" + "\n\n".join(
 
 
 @dataclass
-class Author:
+class Author(Model):
     """A model that writes a good site at once, and when it last did so for each task."""
 
     name: str = "author"
     answered_at: dict[str, float] = field(default_factory=dict)
 
-    async def complete(self, messages: Sequence[Json], *_: object, **__: object) -> Reply:
-        title = str(messages[1]["content"]).partition("titled ")[2].split()[0]
+    async def complete(self, request: ModelRequest) -> Reply:
+        title = str(request.messages[1]["content"]).partition("titled ")[2].split()[0]
         files = {"index.html": PAGE.format(title=title), "README.md": README}
         calls = tuple(
             ToolCall(id=path, name="write_file", arguments={"path": path, "content": text})

@@ -8,11 +8,12 @@ import os
 import time
 from pathlib import Path
 
+from agent.review.live import LiveReview
+from agent.review.subject import Subject
+
 from agent.browser.chromium import Browser
 from agent.browser.network import Recorded
 from agent.records import Check, Task
-from agent.review.live import LiveReview
-from agent.review.subject import Subject
 from agent.workspace import Workspace
 
 ROUNDS = 8

@@ -23,6 +23,7 @@ from typing import Any
 
 import httpx
 import uvicorn
+from agent.review.live import LiveReview
 
 from agent import errors, net
 from agent.api.app import create_app
@@ -32,7 +33,6 @@ from agent.errors import AgentError
 from agent.intake.request import parse
 from agent.publish.git import Repositories
 from agent.records import Task
-from agent.review.live import LiveReview
 from agent.settings import Settings
 from agent.store import Store
 from agent.worker.parts import Parts

@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from agent.review.live import LiveReview
+from agent.review.subject import Subject
 
 from agent.browser.chromium import Browser
 from agent.browser.network import Recorded
 from agent.errors import NoBrowser
 from agent.records import Attachment, Check, Finding, Review, Task
-from agent.review.live import LiveReview
-from agent.review.subject import Subject
 from agent.workspace import Workspace
 from tests.pages import BRIEF, CSV, INTERNET
 

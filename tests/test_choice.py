@@ -9,7 +9,7 @@ import pytest
 from agent.errors import ConfigError
 from agent.llm.choice import NO_MODEL, choose_models, open_model
 from agent.llm.gateway import Gateway
-from agent.llm.providers import PROVIDERS
+from agent.llm.providers import WITH_DEFAULT
 from agent.llm.replay import ReplayModel
 from agent.settings import Settings
 
@@ -19,26 +19,26 @@ LOCAL = "http://127.0.0.1:11434/v1"
 
 # what is set → (name, key, base URL) of each model
 CHOSEN: dict[str, tuple[dict[str, str], list[tuple[str, str | None, str | None]]]] = {
-    "openai's key": ({"openai_api_key": "k"}, [("openai/gpt-5-mini", "k", None)]),
-    "anthropic's key": ({"anthropic_api_key": "k"}, [("anthropic/claude-sonnet-4-5", "k", None)]),
-    "gemini's key": ({"gemini_api_key": "k"}, [("gemini/gemini-2.5-flash", "k", None)]),
-    "openrouter's key": ({"openrouter_api_key": "k"}, [("openrouter/openai/gpt-5-mini", "k", None)]),
-    "groq's key": ({"groq_api_key": "k"}, [("groq/openai/gpt-oss-120b", "k", None)]),
+    "openai's key": ({"OPENAI_API_KEY": "k"}, [("openai/gpt-5-mini", "k", None)]),
+    "anthropic's key": ({"ANTHROPIC_API_KEY": "k"}, [("anthropic/claude-sonnet-4-5", "k", None)]),
+    "gemini's key": ({"GEMINI_API_KEY": "k"}, [("gemini/gemini-2.5-flash", "k", None)]),
+    "openrouter's key": ({"OPENROUTER_API_KEY": "k"}, [("openrouter/openai/gpt-5-mini", "k", None)]),
+    "groq's key": ({"GROQ_API_KEY": "k"}, [("groq/openai/gpt-oss-120b", "k", None)]),
     "the first of two keys": (
-        {"groq_api_key": "g", "anthropic_api_key": "a"},
+        {"GROQ_API_KEY": "g", "ANTHROPIC_API_KEY": "a"},
         [("anthropic/claude-sonnet-4-5", "a", None)],
     ),
-    "aipipe alone": ({"aipipe_token": "t"}, [("openai/gpt-5-mini", "t", AIPIPE_OPENAI)]),
+    "aipipe alone": ({"AIPIPE_TOKEN": "t"}, [("openai/gpt-5-mini", "t", AIPIPE_OPENAI)]),
     "aipipe and a bare name": (
-        {"aipipe_token": "t", "llm_model": "gpt-4.1-mini"},
+        {"AIPIPE_TOKEN": "t", "llm_model": "gpt-4.1-mini"},
         [("openai/gpt-4.1-mini", "t", AIPIPE_OPENAI)],
     ),
     "aipipe's openrouter": (
-        {"aipipe_token": "t", "llm_model": "openrouter/qwen/qwen3-coder"},
+        {"AIPIPE_TOKEN": "t", "llm_model": "openrouter/qwen/qwen3-coder"},
         [("openrouter/qwen/qwen3-coder", "t", AIPIPE_OPENROUTER)],
     ),
     "a provider's own key before aipipe": (
-        {"aipipe_token": "t", "openai_api_key": "k", "llm_model": "openai/gpt-5"},
+        {"AIPIPE_TOKEN": "t", "OPENAI_API_KEY": "k", "llm_model": "openai/gpt-5"},
         [("openai/gpt-5", "k", None)],
     ),
     "an anthropic key without a name": (
@@ -53,11 +53,11 @@ CHOSEN: dict[str, tuple[dict[str, str], list[tuple[str, str | None, str | None]]
     "a groq key without a name": ({"llm_api_key": "gsk_1"}, [("groq/openai/gpt-oss-120b", "gsk_1", None)]),
     "any other key without a name": ({"llm_api_key": "sk-1"}, [("openai/gpt-5-mini", "sk-1", None)]),
     "a key of another provider does not override": (
-        {"llm_api_key": "sk-1", "anthropic_api_key": "a"},
+        {"llm_api_key": "sk-1", "ANTHROPIC_API_KEY": "a"},
         [("anthropic/claude-sonnet-4-5", "a", None)],
     ),
     "LLM_API_KEY before the provider's own": (
-        {"llm_model": "anthropic/claude-x", "llm_api_key": "k", "anthropic_api_key": "a"},
+        {"llm_model": "anthropic/claude-x", "llm_api_key": "k", "ANTHROPIC_API_KEY": "a"},
         [("anthropic/claude-x", "k", None)],
     ),
     "any provider that litellm knows": ({"llm_model": "bedrock/claude"}, [("bedrock/claude", None, None)]),
@@ -75,15 +75,15 @@ CHOSEN: dict[str, tuple[dict[str, str], list[tuple[str, str | None, str | None]]
         [("openai/a", "k", LOCAL), ("openai/b", "k", LOCAL), ("openai/c", "k", LOCAL)],
     ),
     "fallbacks of another provider have their own key": (
-        {"llm_model": "openai/a", "llm_api_key": "k", "groq_api_key": "g", "llm_fallback_models": ",groq/b,"},
+        {"llm_model": "openai/a", "llm_api_key": "k", "GROQ_API_KEY": "g", "llm_fallback_models": ",groq/b,"},
         [("openai/a", "k", None), ("groq/b", "g", None)],
     ),
     "a fallback may have the only key": (
-        {"llm_model": "openai/a", "groq_api_key": "g", "llm_fallback_models": "groq/b"},
+        {"llm_model": "openai/a", "GROQ_API_KEY": "g", "llm_fallback_models": "groq/b"},
         [("openai/a", None, None), ("groq/b", "g", None)],
     ),
     "nothing": ({}, []),
-    "a name without its key": ({"llm_model": "openai/gpt-5-mini", "groq_api_key": "g"}, []),
+    "a name without its key": ({"llm_model": "openai/gpt-5-mini", "GROQ_API_KEY": "g"}, []),
     "an address without a name": ({"llm_base_url": LOCAL}, []),
 }
 
@@ -95,7 +95,9 @@ def _no_keys_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def settings(**values: Any) -> Settings:
-    return Settings(secret="s", **values)
+    """Names in capitals are variables of providers."""
+    keys = {name: values.pop(name) for name in list(values) if name.isupper()}
+    return Settings(secret="s", provider_keys=keys, **values)
 
 
 @pytest.mark.parametrize("name", CHOSEN)
@@ -106,26 +108,26 @@ def test_settings_choose_the_models(name: str) -> None:
 
 
 def test_a_choice_names_the_variables_to_mend() -> None:
-    first, second = choose_models(settings(llm_model="openai/a", openai_api_key="k", llm_fallback_models="groq/b"))
+    first, second = choose_models(settings(llm_model="openai/a", OPENAI_API_KEY="k", llm_fallback_models="groq/b"))
     assert (first.name_variable, first.key_variable) == ("LLM_MODEL", "OPENAI_API_KEY")
     assert (second.name_variable, second.key_variable) == ("LLM_FALLBACK_MODELS", "GROQ_API_KEY")
     assert second.lacks_key
 
 
 def test_a_key_is_never_printed() -> None:
-    (choice,) = choose_models(settings(openai_api_key="canary"))
+    (choice,) = choose_models(settings(OPENAI_API_KEY="canary"))
     assert "canary" not in f"{choice!r} {choice} {choice.model_dump()} {choice.model_dump_json()}"
 
 
 def test_without_a_model_the_sentence_names_what_to_set() -> None:
     assert open_model(settings()) is None
-    assert all(provider.key_variable in NO_MODEL for provider in PROVIDERS)
+    assert all(row.key_variables[0] in NO_MODEL for row in WITH_DEFAULT)
     assert "LLM_MODEL" in NO_MODEL
     assert "AIPIPE_TOKEN" in NO_MODEL
 
 
 def test_a_live_model_is_reached_through_the_gateway() -> None:
-    model = open_model(settings(openai_api_key="k"))
+    model = open_model(settings(OPENAI_API_KEY="k"))
     assert isinstance(model, Gateway)
     assert model.name == "openai/gpt-5-mini"
 

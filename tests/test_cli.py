@@ -333,7 +333,7 @@ def test_the_command_keeps_what_it_found_and_doctor_tells_it(run: Run) -> None:
         code, out, _ = run("probe", "--json")
     assert code == 0
     (one,) = json.loads(out)
-    assert (one["model"], one["profile"]["tools"], one["lines"][0]["what"]) == ("openai/test", True, "reachable")
+    assert (one["model"], one["capabilities"]["tools"], one["lines"][0]["what"]) == ("openai/test", True, "reachable")
     told = " ".join(run("doctor", SECRET="canary-secret", BROWSER="off")[1].split())
     assert re.search(r"openai/test: probed \d s ago: tools, parallel calls, images", told)
     assert CANARY not in table + out + told
@@ -358,14 +358,14 @@ def test_what_cannot_be_probed_is_a_sentence(
     assert sentence in said
 
 
-def test_a_model_that_is_not_reached_keeps_the_profile_it_had(run: Run, tmp_path: Path) -> None:
+def test_a_model_that_is_not_reached_keeps_what_was_known_of_it(run: Run, tmp_path: Path) -> None:
     with provider(capable) as server:
         live = {"LLM_MODEL": "openai/test", "LLM_BASE_URL": server.url, "LLM_API_KEY": CANARY}
         run("probe", **live)
     with provider(lambda _: fault(401, f"wrong key: {CANARY}")) as server:
         code, out, _ = run("probe", "--json", LLM_FALLBACK_MODELS="groq/x", LLM_BASE_URL=server.url)
     first, keyless = json.loads(out)
-    assert (code, first["profile"], keyless["profile"]) == (1, None, None)
+    assert (code, first["capabilities"], keyless["capabilities"]) == (1, None, None)
     assert keyless["lines"][0]["found"] == "groq/x has no key: set GROQ_API_KEY"
     assert CANARY not in out
     assert "probed" in run("doctor", SECRET="canary-secret", BROWSER="off", LLM_BASE_URL=live["LLM_BASE_URL"])[1]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.errors import Transient
-from agent.llm.model import Model
+from agent.llm.model import Model, ModelRequest
 from agent.publish.git import Repositories
 from agent.records import FINAL_STATES, Reply
 from agent.store import Store, TaskView
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from agent.worker.engine import Engine
 
 
-class Broken:
+class Broken(Model):
     """A model with a fault that nobody thought of."""
 
     name = "broken"
 
-    async def complete(self, *_: object, **__: object) -> Reply:
+    async def complete(self, request: ModelRequest) -> Reply:
         raise ZeroDivisionError("nobody thought of this")
 
 
-class Silent:
+class Silent(Model):
     """A model that does not answer, and tells when it was asked."""
 
     name = "silent"
@@ -39,9 +39,9 @@ class Silent:
     def __init__(self) -> None:
         self.asked = asyncio.Event()
 
-    async def complete(self, *_: object, timeout_s: float, **__: object) -> Reply:
+    async def complete(self, request: ModelRequest) -> Reply:
         self.asked.set()
-        await asyncio.sleep(timeout_s)
+        await asyncio.sleep(request.timeout_s)
         raise Transient("no answer")
 
 

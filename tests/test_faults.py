@@ -42,7 +42,7 @@ CASES = {
     "a timeout": Case([hang()], "deadline", False, None, waits=True),
     "a timeout, and a second model": Case([hang()], "passed", True, 1, fallback=True),
     "a connection cut in the middle": Case([cut(), GOOD], "passed", True, 1),
-    "HTML instead of JSON": Case([Answer(b"<html>Log in</html>")], "model", False, 3),
+    "HTML instead of JSON": Case([Answer(b"<html>Log in</html>")], "model", False, 2),
     "a spent quota": Case([fault(429, "no", code="insufficient_quota")], "model", False, 1),
     "a spent quota, and a second model": Case(
         [fault(429, "no", code="insufficient_quota")], "passed", True, 1, fallback=True

@@ -10,14 +10,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import pytest
+from agent.review.live import LiveReview, Portrait
+from agent.review.subject import Subject
 
 from agent.browser.chromium import Browser
 from agent.browser.network import Recorded
 from agent.net import Resource
 from agent.records import Review
-from agent.review.live import LiveReview, Portrait
 from agent.review.report import report
-from agent.review.subject import Subject
 from agent.workspace import Workspace
 from tests.pages import BASE, CHECKS, MUTATIONS, PAGE
 from tests.reviewer import Reviewer, failing, finding, html, reviewing_browser, task

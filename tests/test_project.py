@@ -18,6 +18,7 @@ from packaging.version import Version
 
 import agent
 from agent.cli import main as cli
+from agent.llm.providers import AIPIPE_VARIABLE, WITH_DEFAULT
 from agent.prompts import TEMPLATES, Prompts
 from agent.settings import Settings
 
@@ -99,10 +100,18 @@ def documented(default: object) -> str:
     return f"{default:g}" if isinstance(default, float) else str(default)
 
 
+KEY_VARIABLES = [*(row.key_variables[0] for row in WITH_DEFAULT), AIPIPE_VARIABLE]
+
+
 def test_readme_lists_every_setting_with_its_default() -> None:
     rows = re.findall(r"^\| `([A-Z_]+)` \| ([^|]+) \| [^|]+ \|$", README, re.M)
     fields = Settings.model_fields.items()
-    expected = {name.upper(): "required" if f.is_required() else documented(f.default) for name, f in fields}
+    expected = {
+        name.upper(): "required" if f.is_required() else documented(f.default)
+        for name, f in fields
+        if name != "provider_keys"
+    }
+    expected |= dict.fromkeys(KEY_VARIABLES, "-")
     assert {name: default.strip("`") for name, default in rows} == expected
     assert len(rows) == len(expected)
 
@@ -118,7 +127,7 @@ def test_env_example_names_known_settings_and_holds_no_value_that_works() -> Non
     text = (ROOT / ".env.example").read_text()
     named = set(re.findall(r"^#? ?([A-Z_]+)=", text, re.M))
     assert "SECRET" in named
-    assert named <= {name.upper() for name in Settings.model_fields}
+    assert named <= {*(name.upper() for name in Settings.model_fields), *KEY_VARIABLES}
     assert {name: value for name, value in dotenv_values(ROOT / ".env.example").items() if value} == {}
 
 

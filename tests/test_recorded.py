@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from agent.errors import Permanent
 from agent.llm.gateway import Gateway
+from agent.llm.model import ModelRequest
 from agent.llm.providers import ModelChoice
 from agent.records import Json, Reply
 from tests.test_gateway import RECORDED, Time, tool
@@ -51,7 +52,9 @@ def replay(cassette: Path, turns: int, name: str) -> list[Reply]:
         messages: list[Json] = [{"role": "user", "content": "Use the tool."}]
         replies = []
         for _ in range(turns):
-            replies.append(reply := await gateway.complete(messages, [tool("any_tool", "value")], timeout_s=30))
+            replies.append(
+                reply := await gateway.complete(ModelRequest(messages, [tool("any_tool", "value")], timeout_s=30))
+            )
             results = [{"role": "tool", "tool_call_id": call.id, "content": "1"} for call in reply.calls]
             messages += [reply.message, *(results or [{"role": "user", "content": "Go on."}])]
         return replies

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from agent.errors import ConfigError, Permanent
+from agent.llm.model import ModelRequest
 from agent.llm.replay import ReplayModel
 from agent.records import Json, Reply
 
@@ -45,7 +46,7 @@ def recording(folder: Path, content: object = FILE) -> Path:
 
 
 def ask(model: ReplayModel, *messages: Json, timeout_s: float = 60) -> Reply:
-    return asyncio.run(model.complete(messages, [], timeout_s=timeout_s))
+    return asyncio.run(model.complete(ModelRequest(messages, timeout_s=timeout_s)))
 
 
 def user(content: Any) -> Json:

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from agent.review.repository import MIT_BODY, may_change, workflows_allowed
 
 from agent.records import Check, Finding, Review, Task
-from agent.review.repository import MIT_BODY, may_change, workflows_allowed
 from agent.review.review import RULES, review
 from agent.workspace import Workspace
 

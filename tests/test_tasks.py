@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from agent.review.live import LiveReview
+from agent.review.subject import Subject
 
 from agent.browser.chromium import Browser
 from agent.browser.network import Recorded
@@ -16,8 +18,6 @@ from agent.errors import NoBrowser
 from agent.intake.request import parse
 from agent.net import Resource
 from agent.records import Review
-from agent.review.live import LiveReview
-from agent.review.subject import Subject
 from agent.workspace import Workspace
 
 FOLDER = Path(__file__).parents[2] / "shared" / "tasks"

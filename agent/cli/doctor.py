@@ -18,11 +18,20 @@ from agent.api.servers import listen
 from agent.browser.chromium import Browser
 from agent.cli.show import mark, plain, span
 from agent.errors import AgentError, ConfigError, NoSandbox
-from agent.llm.choice import NO_MODEL, ModelChoice, choose_models, open_model
+from agent.llm.choice import (
+    NO_MODEL,
+    ModelChoice,
+    all_models,
+    choose_models,
+    choose_review_model,
+    open_model,
+    open_review_model,
+)
+from agent.llm.model import ModelRequest
 from agent.prompts import Prompts
 from agent.publish.git import Repositories
 from agent.publish.github.publisher import GitHubPublisher
-from agent.records import Profile
+from agent.records import Capabilities
 from agent.sandbox.sandbox import Sandbox
 from agent.service import open_publisher
 from agent.settings import MIN_SECRET_CHARS, Settings
@@ -96,6 +105,16 @@ async def model(settings: Settings) -> str:
     return ", then ".join(origin(choice, settings) for choice in choices)
 
 
+async def review_model(settings: Settings) -> str:
+    choice = choose_review_model(settings)
+    if choice is None or settings.review_model is None:
+        return "LLM_MODEL reads and judges too"
+    if choice.lacks_key:
+        raise ConfigError(f"{choice.name} has no key: set {choice.key_variable} or change {choice.name_variable}")
+    open_review_model(settings)
+    return origin(choice, settings)
+
+
 def origin(choice: ModelChoice, settings: Settings) -> str:
     """The model and the variables that it comes from."""
     if choice.name_variable == "LLM_MODEL" and settings.llm_model is None:
@@ -104,22 +123,25 @@ def origin(choice: ModelChoice, settings: Settings) -> str:
     return f"{choice.name}, named by {choice.name_variable}{key}"
 
 
-async def profiles(settings: Settings) -> str:
-    choices = choose_models(settings)
+async def capabilities(settings: Settings) -> str:
+    choices = all_models(settings)
     try:
         with closing(await asyncio.to_thread(Store, settings.database)) as store:
-            known = {profile.key: profile for profile in store.profiles([choice.profile_key for choice in choices])}
+            known = {one.key: one for one in store.capabilities([choice.capabilities_key for choice in choices])}
     except ConfigError:  # which the database's own line tells
         return "unknown while the database does not answer"
-    return "; ".join(f"{choice.name}: {_abilities(known.get(choice.profile_key))}" for choice in choices) or "no model"
+    return (
+        "; ".join(f"{choice.name}: {_abilities(known.get(choice.capabilities_key))}" for choice in choices)
+        or "no model"
+    )
 
 
-def _abilities(profile: Profile | None) -> str:
-    if profile is None:
+def _abilities(known: Capabilities | None) -> str:
+    if known is None:
         return "not probed, so what it can do is found out as tasks run: main.py probe asks it"
-    named = {"tools": profile.tools, "parallel calls": profile.parallel, "images": profile.images}
+    named = {"tools": known.tools, "parallel calls": known.parallel, "images": known.images}
     found = ", ".join(name if can else f"no {name}" for name, can in named.items() if can is not None)
-    return f"probed {span(time.time() - profile.made_at)} ago: {found or 'nothing could be told'}"
+    return f"probed {span(time.time() - known.made_at)} ago: {found or 'nothing could be told'}"
 
 
 async def answer(settings: Settings) -> str:
@@ -128,7 +150,7 @@ async def answer(settings: Settings) -> str:
     if asked is None:
         raise ConfigError(NO_MODEL)
     began = time.monotonic()
-    reply = await asked.complete([{"role": "user", "content": QUESTION}], [], timeout_s=ANSWER_S)
+    reply = await asked.complete(ModelRequest([{"role": "user", "content": QUESTION}], timeout_s=ANSWER_S))
     tokens = reply.usage.prompt_tokens + reply.usage.completion_tokens
     return f"{reply.model} said {reply.text[:40]!r} after {time.monotonic() - began:.1f} s, {tokens} tokens"
 
@@ -272,11 +294,12 @@ def _is_public(settings: Settings) -> bool:
 LOOKS: dict[str, Look] = {
     "SECRET": secret,
     "model": model,
+    "REVIEW_MODEL": review_model,
     "BROWSER": browser,
     "run_python": run_python,
     "DATA_DIR": data_dir,
     "database": database,
-    "profile": profiles,
+    "capabilities": capabilities,
     "PORT": port,
     "SITES_PORT": sites_port,
     "SITES_URL": sites_url,

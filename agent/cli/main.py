@@ -200,7 +200,7 @@ def probe(
         typer.echo(json.dumps(probe.as_json(probed)))
     else:
         _console().print(probe.table(probed))
-    raise typer.Exit(0 if all(one.profile for one in probed) else BAD_END)
+    raise typer.Exit(0 if all(one.capabilities for one in probed) else BAD_END)
 
 
 def _settings() -> "Settings":

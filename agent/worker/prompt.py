@@ -6,7 +6,7 @@ from pathlib import Path
 
 from agent.files.images import picture_uri
 from agent.files.previews import previews
-from agent.llm.sight import shown
+from agent.llm.messages import with_pictures
 from agent.net import hosts_in
 from agent.prompts import Prompts
 from agent.publish.publisher import Site
@@ -68,7 +68,7 @@ def first_messages(
     seen = dict(islice(((name, uri) for name, uri in uris if uri), MAX_PICTURES))
     return [
         {"role": "system", "content": prompts.render("system.md.j2")},
-        {"role": "user", "content": shown(text, seen)},
+        {"role": "user", "content": with_pictures(text, seen)},
     ]
 
 

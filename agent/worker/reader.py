@@ -13,7 +13,7 @@ from pydantic import Field
 from agent.errors import AgentError, Gone, LimitReached, ModelError, NoBrowser, PageFault
 from agent.files.images import picture_uri
 from agent.files.previews import previews
-from agent.llm.sight import shown
+from agent.llm.messages import with_pictures
 from agent.prompts import Prompts
 from agent.records import NOTHING, Json, Record, Review, Task, TestResult, Usage
 from agent.review import doubts, judge
@@ -184,7 +184,7 @@ class Reader:
 def _with_pictures(messages: Sequence[Json], pictures: Mapping[str, bytes]) -> list[Json]:
     uris = {name: uri for name, data in pictures.items() if (uri := picture_uri(data))}
     *before, last = messages
-    return [*before, {**last, "content": shown(last["content"], uris)}] if uris else list(messages)
+    return [*before, {**last, "content": with_pictures(last["content"], uris)}] if uris else list(messages)
 
 
 def _reason(error: AgentError) -> str:

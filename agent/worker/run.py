@@ -24,9 +24,9 @@ from agent.quoting import one_line
 from agent.records import (
     NOTHING,
     Build,
+    Capabilities,
     Fetched,
     Json,
-    Profile,
     Publication,
     Record,
     Reply,
@@ -68,7 +68,7 @@ class Job(Record):
     hints: dict[str, str]
     requirements: tuple[Requirement, ...] = ()  # of earlier rounds
     reading: Reading | None = None  # of this round, where an earlier run of it was read
-    profiles: tuple[Profile, ...] = ()  # what was known of the models
+    capabilities: tuple[Capabilities, ...] = ()  # what was known of the models
     fetched: tuple[Fetched, ...] = ()  # in earlier rounds
 
 
@@ -157,8 +157,8 @@ class TaskRun:
         rounds = store.rounds(task)
         attachments = self._newest_attachments(rounds, old)
         start = foundation(task, attachments, old, self._templates)
-        prompts, profiles = Prompts(parts.prompts_dir), store.profiles(parts.profile_keys)
-        sees = any(profile.images for profile in profiles)
+        prompts, capabilities = Prompts(parts.prompts_dir), store.capabilities(parts.capability_keys)
+        sees = any(known.images for known in capabilities)
         prompt = json.dumps(first_messages(prompts, rounds, site, old, attachments, pictures=sees)).encode()
         store.put_blobs([prompt, *start.values(), *attachments.values()])
         job = Job(
@@ -170,7 +170,7 @@ class TaskRun:
             hints=hints(prompts),
             requirements=self._earlier_requirements(rounds[1:]),
             reading=self._stored_reading(task),
-            profiles=profiles,
+            capabilities=capabilities,
             fetched=tuple(one for earlier in rounds[1:] for one in store.fetched(earlier.id)),
         )
         store.update(task.id, stage="build")
@@ -212,7 +212,7 @@ class TaskRun:
             messages=messages,
             until=self._parts.build_by(self._task),
             escalation=escalation,
-            profiles=self._job.profiles,
+            capabilities=self._job.capabilities,
         )
         act = partial(self._call, call) if self._task_read else partial(self._call_and_read, call)
         done = await self._step("model_call", act)
@@ -253,7 +253,7 @@ class TaskRun:
             prompts_dir=parts.prompts_dir,
             attempt=self._attempt,
             until=parts.build_by(self._task),
-            sees=any(profile.images for profile in self._job.profiles),
+            sees=any(known.images for known in self._job.capabilities),
         )
 
     async def run_tools(
