@@ -9,7 +9,10 @@
     ├── LimitReached    nobody: a budget or the deadline is used up     → the best workspace is published
     ├── Objection       the model: what a host has against a commit     → the loop goes on with it
     ├── PublishError    the operator: a token, a permission, a name
-    ├── net.Blocked     nobody: an address that may not be reached
+    ├── Blocked         nobody: an address that may not be reached
+    ├── GitError        the publisher: what became of git              → another commit, a retry, an Objection …
+    │   ├── HeadMoved · UnknownCommit · Rejected
+    │   └── NoAccess · Unreachable
     └── ConfigError     the operator: a setting; the service does not start
 
 The message says what is wrong, with which value, and what to do instead. An error is rebuilt from its class name and
@@ -84,3 +87,37 @@ class PublishError(AgentError):
 
 class ConfigError(AgentError):
     """A setting is missing or wrong; the message names it."""
+
+
+class Blocked(AgentError):
+    """The guard does not let this address, or this answer, through; the message names the host and the reason."""
+
+
+class GitError(AgentError):
+    """A repository, here or elsewhere, did not do what it was asked to."""
+
+
+class HeadMoved(GitError):
+    """Somebody else committed first; nothing was changed."""
+
+
+class UnknownCommit(GitError):
+    """The history of the repository has no such commit."""
+
+
+class Rejected(GitError):
+    """The host refuses the content of a push for good; the message is the host's own."""
+
+
+class NoAccess(GitError):
+    """The host refuses a request for this repository, with this status, these headers (in lower case) and words."""
+
+    def __init__(self, message: str, status: int, headers: Mapping[str, str], said: str) -> None:
+        super().__init__(message, status, headers, said)
+        self.status = status
+        self.headers = headers
+        self.said = said
+
+
+class Unreachable(GitError):
+    """No complete answer; the same call may succeed later."""

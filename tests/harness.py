@@ -26,7 +26,6 @@ import uvicorn
 from agent import net, service
 from agent.api.app import create_app
 from agent.browser.chromium import Browser
-from agent.browser.network import Recorded
 from agent.errors import AgentError
 from agent.intake.request import parse
 from agent.publish.git import Repositories
@@ -36,6 +35,7 @@ from agent.service import running
 from agent.settings import Settings
 from agent.store import Store
 from agent.worker.delivery import Delivery, Parts
+from tests.doubles import Recorded
 
 Json = dict[str, Any]
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from agent.browser.chromium import Browser, NoBrowser
-from agent.browser.network import Recorded
 from agent.records import Attachment, Check, Finding, Review, Task
 from agent.review.live import LiveReview
 from agent.workspace import Workspace
+from tests.doubles import Recorded
 from tests.pages import BRIEF, CSV, INTERNET
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.publish.git import HeadMoved, Repositories, UnknownCommit
+from agent.errors import HeadMoved, UnknownCommit
+from agent.publish.git import Repositories
 
 AT = 1_800_000_000.75
 SITE = {"index.html": b"<!doctype html>", "assets/js/app.js": b"let a", "LICENSE": b"MIT", ".nojekyll": b""}
@@ -76,7 +77,8 @@ def test_a_commit_on_a_lost_repository_is_refused(tmp_path: Path) -> None:
 RACER = """
 import sys
 from pathlib import Path
-from agent.publish.git import HeadMoved, Repositories
+from agent.errors import HeadMoved
+from agent.publish.git import Repositories
 repositories, name = Repositories(Path(sys.argv[1])), sys.argv[2]
 for number in range(int(sys.argv[3])):
     while True:
@@ -193,7 +195,7 @@ def test_any_message_makes_a_sound_commit(tmp_path: Path, message: str) -> None:
 )  # fmt: skip
 def test_a_path_that_git_would_not_check_out_is_refused(tmp_path: Path, path: str) -> None:
     repositories = Repositories(tmp_path)
-    with pytest.raises(ValueError, match=r"path|folder|surrogates"):
+    with pytest.raises(ValueError, match=r"path|folder|git keeps|no file name|beside"):
         commit(repositories, {"index.html": b"", path: b""})
     assert not repositories.exists("site-1")
 

@@ -17,9 +17,9 @@ from agent import net
 from agent.errors import Objection, PublishError
 from agent.publish.git import Repositories
 from agent.publish.github.api import UNSPACED_MUTATIONS, Answer, GitHubApi, refusal, sentence
-from agent.publish.github.pages import diagnosis
+from agent.publish.github.builds import fix_of
 from agent.publish.github.publisher import Found, GitHubPublisher
-from agent.publish.publisher import REMEDY_S, Commit, Outcome, Publisher, Wish, publish
+from agent.publish.publisher import FIX_S, Commit, Publisher, PublishResult, RepositoryRequest, publish
 from agent.records import Publication
 from agent.testing.github import FakeGitHub
 from tests.loopback_github import TOKEN, github, pages_workflow
@@ -92,8 +92,8 @@ def shared_github(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeGitH
         yield fake
 
 
-def wish(round_: int = 1, known: Publication | None = None, mark: str = "0123456789abcdef") -> Wish:
-    return Wish(
+def request_of(round_: int = 1, known: Publication | None = None, mark: str = "0123456789abcdef") -> RepositoryRequest:
+    return RepositoryRequest(
         repo="ferry-1a2b3c", description="A page\nabout " + "ferries " * 60, mark=mark, round=round_, known=known
     )
 
@@ -110,7 +110,7 @@ async def deliver(
     publisher: Publisher,
     repositories: Repositories,
     files: dict[str, bytes] | None = None,
-    wanted: Wish | None = None,
+    wanted: RepositoryRequest | None = None,
     step: Any = plain_step,
     live_until: float = 100.0,
 ) -> Publication:
@@ -123,13 +123,13 @@ async def attempt(
     publisher: Publisher,
     repositories: Repositories,
     files: dict[str, bytes] | None = None,
-    wanted: Wish | None = None,
+    wanted: RepositoryRequest | None = None,
     step: Any = plain_step,
     live_until: float = 40.0,
     seconds: int = 1,
-) -> Outcome:
+) -> PublishResult:
     """`seconds` pass between two looks at the clock."""
-    wanted = wanted or wish()
+    wanted = wanted or request_of()
     site = await publisher.reserve(wanted)
     base = await asyncio.to_thread(repositories.head, site.repo)
     ticks = itertools.count(0, seconds)
@@ -198,8 +198,8 @@ def test_two_rounds_are_two_commits_with_few_requests_that_keep_to_the_schema(wo
     assert made["homepage"] == first.pages_url
 
     seen = world.requests()
-    second = world.run(lambda p, r: deliver(p, r, FILES | {"a.txt": b"2"}, wish(2, first)))
-    assert world.requests() - seen <= 3
+    second = world.run(lambda p, r: deliver(p, r, FILES | {"a.txt": b"2"}, request_of(2, first)))
+    assert world.requests() - seen <= 4
     assert second.live
     repo = world.github.find("octo", "ferry-1a2b3c")
     assert repo
@@ -211,7 +211,7 @@ def test_calls_and_answers_keep_to_githubs_own_description(world: World) -> None
     first = world.run(deliver)
     world.run(deliver)
     world.github.switches.builds = ["errored"]
-    world.run(lambda p, r: deliver(p, r, FILES | {"a.txt": b"2"}, wish(2, first)))
+    world.run(lambda p, r: deliver(p, r, FILES | {"a.txt": b"2"}, request_of(2, first)))
     faults, compared = faults_of(world.github)
     assert faults == []
     assert compared > 10
@@ -224,7 +224,7 @@ def test_every_action_done_twice_changes_nothing(world: World) -> None:
         return json.loads(json.dumps(result))
 
     async def act(publisher: Publisher, repositories: Repositories) -> Publication:
-        await publisher.reserve(wish())
+        await publisher.reserve(request_of())
         return await deliver(publisher, repositories, step=twice)
 
     made = world.run(act)
@@ -244,7 +244,7 @@ def test_a_name_that_a_stranger_has_gets_a_number_and_later_rounds_find_it(world
     world.github.add("octo", "ferry-1a2b3c", "somebody else's")
     first = world.run(deliver)
     assert first.repo_url.endswith("/octo/ferry-1a2b3c-2")
-    second = world.run(lambda p, r: deliver(p, r, FILES | {"a.txt": b"2"}, wish(2, first)))
+    second = world.run(lambda p, r: deliver(p, r, FILES | {"a.txt": b"2"}, request_of(2, first)))
     assert second.repo_url == first.repo_url
     assert world.github.repositories.head("octo.ferry-1a2b3c") is None
 
@@ -256,7 +256,7 @@ def test_an_organisation_owns_what_it_is_told_to(world: World) -> None:
 
 def test_a_new_machine_finds_the_site_by_its_mark_and_builds_on_it(world: World) -> None:
     first = world.run(deliver)
-    elsewhere = wish(2).model_copy(update={"repo": "ferry-ffffff"})
+    elsewhere = request_of(2).model_copy(update={"repo": "ferry-ffffff"})
     second = world.run(lambda p, r: deliver(p, r, FILES | {"a.txt": b"2"}, elsewhere), name="other")
     assert second.repo_url == first.repo_url
     assert world.github.repositories.history("octo.ferry-1a2b3c") == [second.commit_sha, first.commit_sha]
@@ -269,11 +269,7 @@ def test_a_persons_commit_stays_in_the_history(world: World, when: str) -> None:
 
     def person() -> None:
         files = FILES | {"edit.txt": b"mine"}
-        edit.append(
-            world.github.repositories.commit(
-                "octo.ferry-1a2b3c", files, message="edit", at=AT + 1.5, parent=first.commit_sha
-            )
-        )
+        edit.append(world.github.repositories.commit("octo.ferry-1a2b3c", files, message="edit", at=AT + 1.5))
 
     async def step(name: str, act: Callable[[], Awaitable[Any]]) -> Any:
         if name == "push" and when == "during":
@@ -282,7 +278,7 @@ def test_a_persons_commit_stays_in_the_history(world: World, when: str) -> None:
 
     if when == "before":
         person()
-    second = world.run(lambda p, r: deliver(p, r, FILES | {"a.txt": b"2"}, wish(2, first), step=step))
+    second = world.run(lambda p, r: deliver(p, r, FILES | {"a.txt": b"2"}, request_of(2, first), step=step))
     assert second.live
     history = world.github.repositories.history("octo.ferry-1a2b3c")
     assert history == [second.commit_sha, edit[0], first.commit_sha]
@@ -297,7 +293,7 @@ def test_the_page_of_the_round_before_is_not_taken_for_this_one(world: World) ->
     looks: list[bool] = []
 
     async def second(publisher: GitHubPublisher, repositories: Repositories) -> None:
-        made = await deliver(publisher, repositories, FILES | {"index.html": b"two"}, wish(2, first))
+        made = await deliver(publisher, repositories, FILES | {"index.html": b"two"}, request_of(2, first))
         looks.append(made.live)
 
     world.run(second)
@@ -321,7 +317,7 @@ def test_a_build_that_fails_is_helped_and_the_sha_reported_is_the_head(
 
 
 @pytest.mark.parametrize(
-    ("status", "waited_s", "remedy"),
+    ("status", "waited_s", "fix"),
     [
         ("none", 30, "rebuild"),
         ("building", 60, "wait"),
@@ -331,8 +327,8 @@ def test_a_build_that_fails_is_helped_and_the_sha_reported_is_the_head(
         ("cancelled", 30, "repeat"),
     ],
 )
-def test_the_state_of_a_build_has_its_remedy(status: str, waited_s: float, remedy: str) -> None:
-    assert diagnosis(status, waited_s) == remedy
+def test_the_state_of_a_build_has_its_fix(status: str, waited_s: float, fix: str) -> None:
+    assert fix_of(status, waited_s) == fix
 
 
 # -- workflows -----------------------------------------------------------------------------------------------------
@@ -365,14 +361,14 @@ def test_pages_that_need_a_branch_first_are_switched_on_after_the_push(world: Wo
 def test_a_round_may_hand_the_pages_to_a_workflow_and_a_later_one_take_them_back(world: World) -> None:
     first = world.run(deliver)
     seen = world.requests()
-    second = world.run(lambda p, r: deliver(p, r, FILES | {CI: SOME}, wish(2, first)))
+    second = world.run(lambda p, r: deliver(p, r, FILES | {CI: SOME}, request_of(2, first)))
     assert second.live
     assert f"PUT {PLACE}/pages" in world.calls("rest")
-    assert world.requests() - seen <= 4, "one more, to switch"
+    assert world.requests() - seen <= 5, "one more, to switch"
     seen = world.requests()
-    third = world.run(lambda p, r: deliver(p, r, FILES | {CI: SOME, "a.txt": b"3"}, wish(3, second)))
-    assert (third.live, world.requests() - seen) == (True, 3)
-    assert world.run(lambda p, r: deliver(p, r, FILES | {"a.txt": b"4"}, wish(4, third))).live
+    third = world.run(lambda p, r: deliver(p, r, FILES | {CI: SOME, "a.txt": b"3"}, request_of(3, second)))
+    assert (third.live, world.requests() - seen) == (True, 4)
+    assert world.run(lambda p, r: deliver(p, r, FILES | {"a.txt": b"4"}, request_of(4, third))).live
     repo = world.github.find("octo", "ferry-1a2b3c")
     assert repo
     assert repo.pages == "legacy"
@@ -498,7 +494,7 @@ def test_a_repository_that_was_renamed_is_followed(world: World) -> None:
     repo = world.github.find("octo", "ferry-1a2b3c")
     assert repo
     world.github.rename(repo, "Lighthouse")
-    second = world.run(lambda p, r: deliver(p, r, FILES | {"a.txt": b"2"}, wish(2, first)))
+    second = world.run(lambda p, r: deliver(p, r, FILES | {"a.txt": b"2"}, request_of(2, first)))
     assert second.repo_url.endswith("/octo/Lighthouse")
     assert second.pages_url.endswith("/pages/octo/Lighthouse/")
     assert second.live
@@ -518,7 +514,7 @@ def test_a_host_that_does_not_answer_does_not_keep_the_call_back(world: World, s
 
 def test_no_commit_is_made_that_could_not_be_served_in_time(world: World) -> None:
     world.github.switches.builds = ["cancelled"]
-    made = world.run(lambda p, r: deliver(p, r, live_until=REMEDY_S))
+    made = world.run(lambda p, r: deliver(p, r, live_until=FIX_S))
     assert not made.live
     assert world.github.repositories.history("octo.ferry-1a2b3c") == [made.commit_sha]
 
@@ -595,7 +591,7 @@ def test_a_github_that_does_not_answer_is_named(world: World) -> None:
 
 def test_a_token_that_git_does_not_take_is_named(world: World) -> None:
     async def act(publisher: GitHubPublisher, repositories: Repositories) -> Publication:
-        site = await publisher.reserve(wish())
+        site = await publisher.reserve(request_of())
         world.github.token = "another"
         sha = repositories.commit(site.repo, FILES, message="one", at=AT, parent=None)
         await publisher.push(site, sha)

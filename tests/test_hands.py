@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from agent.browser.chromium import Browser
-from agent.browser.network import Recorded
 from agent.prompts import PROMPTS
 from agent.publish.git import Repositories
-from agent.publish.publisher import Site
+from agent.publish.publisher import Target
 from agent.records import ToolCall
 from agent.review.live import LiveReview
 from agent.sandbox.sandbox import Sandbox
@@ -22,6 +21,7 @@ from agent.worker.reader import Assessor
 from agent.worker.workshop import Workshop
 from agent.workspace import Workspace, sha256
 from tests.doors import TASK_ID, task
+from tests.doubles import Recorded
 from tests.harness import Internet
 
 URL = "https://open.example/boats.json"
@@ -32,7 +32,7 @@ CALLS = (
     ToolCall(id="2", name="fetch", arguments={"url": "https://open.example/none"}),
     ToolCall(id="3", name="write_file", arguments={"path": "data.json", "content": '{"boats": 4321}'}),
 )
-SITE = Site(repo="harbour-5a5a5a", repo_url="https://o.example/h.git", pages_url="https://o.example/h/")
+SITE = Target(repo="harbour-5a5a5a", repo_url="https://o.example/h.git", pages_url="https://o.example/h/")
 
 
 class Journal:

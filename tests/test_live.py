@@ -12,12 +12,12 @@ import httpx
 import pytest
 
 from agent.browser.chromium import Browser
-from agent.browser.network import Recorded
 from agent.net import Resource
 from agent.records import Review
 from agent.review.live import LiveReview, Portrait
 from agent.review.report import report
 from agent.workspace import Workspace
+from tests.doubles import Recorded
 from tests.pages import BASE, CHECKS, MUTATIONS, PAGE
 from tests.reviewer import Reviewer, failing, finding, html, reviewing_browser, task
 

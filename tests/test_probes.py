@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from agent.browser.network import Recorded
 from agent.records import Check, Finding, Review
 from agent.review import judge, probes
 from agent.review.judge import Opinion, applied
@@ -15,6 +14,7 @@ from agent.review.live import LiveReview
 from agent.review.probes import PROBE, Compiled, JsProbe, JudgeProbe, needed
 from agent.review.report import report
 from agent.workspace import Workspace
+from tests.doubles import Recorded
 from tests.reviewer import Reviewer, failing, html, reviewing_browser, task
 
 COMPILED = {

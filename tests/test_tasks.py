@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from agent.browser.chromium import Browser, NoBrowser
-from agent.browser.network import Recorded
 from agent.intake.request import parse
 from agent.net import Resource
 from agent.records import Review
 from agent.review.live import LiveReview
 from agent.workspace import Workspace
+from tests.doubles import Recorded
 
 FOLDER = Path(__file__).parents[2] / "shared" / "tasks"
 CDN = "https://cdn.jsdelivr.net/npm"

@@ -7,16 +7,17 @@ import re
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from dulwich.index import commit_tree, validate_path, validate_path_element_ntfs
+from dulwich.index import commit_tree
 from dulwich.object_store import MemoryObjectStore
 from dulwich.objects import ZERO_SHA, Blob, Commit, ObjectID
 from dulwich.refs import Ref
 from dulwich.repo import Repo
 from filelock import FileLock
 
-from agent.errors import AgentError
+from agent.errors import HeadMoved, UnknownCommit
+from agent.workspace import unfit
 
 AUTHOR = b"llm-devops-engine <agent@llm-devops-engine.invalid>"
 MAIN = Ref(b"refs/heads/main")
@@ -26,20 +27,6 @@ REPEATED = "Publish the same files again"
 LOCK_TIMEOUT_S = 60.0  # a writer holds the lock for milliseconds
 FOLDERS = ("objects/info", "objects/pack", "refs/heads", "refs/tags")
 CONFIG = "[core]\n\trepositoryformatversion = 0\n\tfilemode = false\n\tbare = true\n"
-
-
-class HeadMoved(AgentError):
-    """Somebody else committed first; nothing was changed."""
-
-    def __init__(self, repo: str, *, expected: str | None, found: str | None) -> None:
-        super().__init__(f"the head of {repo!r} is {found}, not {expected}: build on the new head and commit again")
-
-
-class UnknownCommit(AgentError):
-    """The history of the repository has no such commit."""
-
-    def __init__(self, repo: str, sha: str) -> None:
-        super().__init__(f"{sha!r} is no commit in the history of {repo!r}")
 
 
 class Repositories:
@@ -53,9 +40,10 @@ class Repositories:
     def commit(self, repo: str, files: Mapping[str, bytes], *, message: str, at: float, parent: str | None) -> str:
         """Makes these files the head of `main`; the sha. The same arguments give the same sha and change nothing twice.
 
-        Raises HeadMoved when the head is neither `parent` nor that sha, ValueError for a path git would not check out.
+        Raises HeadMoved when the head is neither `parent` nor that sha, ValueError for a path that no commit can hold.
         """
-        _check_paths(files)
+        for fault in unfit(files).values():
+            raise ValueError(fault)
         objects = MemoryObjectStore()
         new = _commit(objects, files, message=message, at=at, parent=parent)
         sha = new.id.decode()
@@ -67,7 +55,7 @@ class Repositories:
                 _add_missing(git, objects)
                 if git.refs.set_if_equals(MAIN, ObjectID(parent.encode()) if parent else ZERO_SHA, new.id):
                     return sha
-        raise HeadMoved(repo, expected=parent, found=head)
+        raise HeadMoved(f"the head of {repo!r} is {head}, not {parent}: build on the new head and commit again")
 
     def commit_on_top(self, repo: str, files: Mapping[str, bytes], *, message: str, at: float) -> str:
         """Commits on whatever is the head; a head that is this very commit stays. The sha."""
@@ -199,15 +187,6 @@ def _complete(path: Path) -> None:
             draft.replace(target)
 
 
-def _check_paths(files: Mapping[str, bytes]) -> None:
-    for path in files:
-        odd = "\\" in path or any(ord(c) < 32 or ord(c) == 127 for c in path)
-        if odd or not validate_path(path.encode(), validate_path_element_ntfs):
-            raise ValueError(f"{path!r} is no path of a site: use a relative one such as 'assets/app.js'")
-        if any(str(folder) in files for folder in PurePosixPath(path).parents):
-            raise ValueError(f"{path!r} needs a folder where a file stands")
-
-
 def _commit(
     objects: MemoryObjectStore, files: Mapping[str, bytes], *, message: str, at: float, parent: str | None
 ) -> Commit:
@@ -253,7 +232,7 @@ def _find(git: Repo, repo: str, sha: str) -> Commit:
     for commit in _history(git):
         if commit.id == sha.encode():
             return commit
-    raise UnknownCommit(repo, sha)
+    raise UnknownCommit(f"{sha!r} is no commit in the history of {repo!r}")
 
 
 def _tree(git: Repo, repo: str, sha: str) -> dict[str, str]:

@@ -4,9 +4,11 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+from urllib.parse import unquote
 
 from agent.browser.chromium import PageFault, Tab
 from agent.browser.network import LIBRARIES, Sources
+from agent.publish.routing import page_at
 from agent.quoting import quote
 from agent.records import Check
 from agent.review.datasets import tables
@@ -80,9 +82,9 @@ def images(seen: Mapping[str, Any], sources: Sources) -> Faults:
 
 def links(seen: Mapping[str, Any], sources: Sources, files: Mapping[str, bytes]) -> Faults:
     for url in dict.fromkeys(seen["links"]):
-        path = url.removeprefix(sources.base_url)
-        if path != url and path and not any(p in files for p in (path, f"{path}{INDEX}", f"{path}.html")):
-            yield f"a link leads to {quote(path)}, which is not in the site"
+        path = unquote(url.removeprefix(sources.base_url))
+        if url.startswith(sources.base_url) and page_at(files, path) is None:
+            yield f"a link leads to {quote(path or './')}, which is not in the site"
 
 
 def content(seen: Mapping[str, Any]) -> Faults:

@@ -20,9 +20,9 @@ from agent.events import emit
 from agent.llm.model import Model
 from agent.loop import Limits, Progress, Version
 from agent.publish.git import Repositories
-from agent.publish.publisher import Commit, Outcome, Publisher, Site, Step, Wish, publish
+from agent.publish.publisher import Commit, Publisher, PublishResult, RepositoryRequest, Target, publish
 from agent.quoting import one_line
-from agent.records import Build, Json, Publication, Review, Task
+from agent.records import Build, Json, Publication, Review, Step, Task
 from agent.review.probes import Compiled
 from agent.review.report import objection_finding, objection_note
 from agent.store import Store
@@ -72,12 +72,12 @@ class Delivery:
         await self._step("begin", partial(self._begin, task_id))
         task = await asyncio.to_thread(parts.store.task, task_id)
         telemetry.note({"task.round": task.round})
-        site = Site.model_validate(await self._step("reserve", partial(self._reserve, task)))
-        job = Job.model_validate(await self._step("prepare", partial(self._prepare, task, site)))
+        target = Target.model_validate(await self._step("reserve", partial(self._reserve, task)))
+        job = Job.model_validate(await self._step("prepare", partial(self._prepare, task, target)))
         hands = await self._hands(task, job, attempt)
         progress = await self._build(hands)
-        build, outcome, publication = await self._published(hands, site, progress)
-        done_at = await self._step("record", partial(self._record, task, build, publication, outcome.objection))
+        build, outcome, publication = await self._published(hands, target, progress)
+        done_at = await self._step("record", partial(self._record, task, build, publication, outcome))
         return publication, done_at
 
     async def compile(self, task_id: str, attempt: int) -> Json:
@@ -99,22 +99,22 @@ class Delivery:
         emit("task.begin", round=task.round, repo=task.repo)
 
     async def _reserve(self, task: Task) -> Json:
-        wish = Wish(
+        request = RepositoryRequest(
             repo=task.repo,
             description=task.brief[:1_000],
             mark=sha256(json.dumps([task.email, task.task]).encode())[:16],
             round=task.round,
             known=await asyncio.to_thread(self._known, task),
         )
-        return (await self._parts.publisher.reserve(wish)).model_dump(mode="json")
+        return (await self._parts.publisher.reserve(request)).model_dump(mode="json")
 
     def _known(self, task: Task) -> Publication | None:
         """Where the newest earlier round was published."""
         earlier = (self._parts.store.view(known.id).publication for known in self._parts.store.rounds(task)[1:])
         return next(filter(None, earlier), None)
 
-    async def _prepare(self, task: Task, site: Site) -> Json:
-        return (await self._parts.workshop.prepare(task, site)).model_dump(mode="json")
+    async def _prepare(self, task: Task, target: Target) -> Json:
+        return (await self._parts.workshop.prepare(task, target)).model_dump(mode="json")
 
     async def _hands(self, task: Task, job: Job, attempt: int) -> DurableHands:
         """What compiles the checks is at work from here on, beside all that follows."""
@@ -152,33 +152,33 @@ class Delivery:
             return replace(begun, best=best, latest=best, usage=hands.bought, stopped_by="fault", error=fault)
 
     async def _published(
-        self, hands: DurableHands, site: Site, progress: Progress
-    ) -> tuple[Build, Outcome, Publication]:
+        self, hands: DurableHands, target: Target, progress: Progress
+    ) -> tuple[Build, PublishResult, Publication]:
         """What the host objects to goes back to the loop, and what it refuses to the end is left out."""
         base = hands.job.base_sha
-        build, outcome = await self._publish(hands, site, progress, base)
+        build, outcome = await self._publish(hands, target, progress, base)
         for _ in range(MENDINGS):
             mended = await self._mended(hands, progress, outcome.objection) if outcome.objection else None
             if mended is None:
                 break
             progress, base = mended, outcome.publication.commit_sha if outcome.publication else base
-            build, outcome = await self._publish(hands, outcome.site, progress, base)
+            build, outcome = await self._publish(hands, outcome.target, progress, base)
         refusal = outcome.objection
         refused = named_in(refusal, build.files)
         if outcome.publication is None and refused:
             progress = replace(progress, error=f"left out, as the host refuses it: {', '.join(refused)}")
-            build, outcome = await self._publish(hands, outcome.site, progress, base, refused)
+            build, outcome = await self._publish(hands, outcome.target, progress, base, refused)
         if outcome.publication is None:
             raise PublishError(one_line(refusal, MAX_SENTENCE_CHARS))
         return build, outcome, outcome.publication
 
     async def _publish(
-        self, hands: DurableHands, site: Site, progress: Progress, base: str | None, refused: Sequence[str] = ()
-    ) -> tuple[Build, Outcome]:
+        self, hands: DurableHands, target: Target, progress: Progress, base: str | None, refused: Sequence[str] = ()
+    ) -> tuple[Build, PublishResult]:
         parts, task, mended = self._parts, hands.task, ", mended" if base != hands.job.base_sha else ""
-        files, build = await self._finish(hands, site, progress, refused)
+        files, build = await self._finish(hands, target, progress, refused)
         outcome = await publish(
-            site,
+            target,
             files,
             Commit(message=f"{task.task}: round {task.round}{mended}", parent=base, at=task.received_at),
             publisher=parts.publisher,
@@ -205,14 +205,14 @@ class Delivery:
         emit("publish.objection", evidence=finding.evidence)
 
     async def _finish(
-        self, hands: DurableHands, site: Site, progress: Progress, refused: Sequence[str]
+        self, hands: DurableHands, target: Target, progress: Progress, refused: Sequence[str]
     ) -> tuple[Workspace, Build]:
         """What will be published is stored before anything is."""
         store, task = self._parts.store, hands.task
         progress = replace(progress, usage=progress.usage + hands.spent)
 
         async def finish() -> Json:
-            whole, build = await self._parts.workshop.finish(task, hands.job, site, progress, hands.learnt, refused)
+            whole, build = await self._parts.workshop.finish(task, hands.job, target, progress, hands.learnt, refused)
             details = {
                 "models": build.models,
                 "turns": build.turns,
@@ -238,15 +238,18 @@ class Delivery:
         telemetry.note({"task.stopped_by": build.stopped_by, "task.turns": build.turns})
         return await asyncio.to_thread(self._parts.workshop.load, build.files), build
 
-    async def _record(self, task: Task, build: Build, publication: Publication, objection: str) -> float:
+    async def _record(self, task: Task, build: Build, publication: Publication, outcome: PublishResult) -> float:
         """When it was done: the call back is repeated from then on."""
         body = notify.payload(task, publication)
         update = partial(self._parts.store.update, task.id, state="done", stage="done")
-        if objection:
-            finding = objection_finding(objection)
-            errors = "; ".join(filter(None, [build.error, f"the host objects: {finding.evidence}"]))
-            update = partial(update, findings=(*build.review.findings, finding), error=errors)
-        await asyncio.to_thread(update, publication=publication, notification=body)
+        errors = [build.error, *outcome.left_out]
+        if outcome.objection:
+            finding = objection_finding(outcome.objection)
+            errors.append(f"the host objects: {finding.evidence}")
+            update = partial(update, findings=(*build.review.findings, finding))
+        await asyncio.to_thread(
+            update, publication=publication, notification=body, error="; ".join(filter(None, errors)) or None
+        )
         emit("task.done", commit_sha=publication.commit_sha, live=publication.live, stopped_by=build.stopped_by)
         return self._parts.clock()
 

@@ -31,7 +31,7 @@ from dbos import error as dbos_error
 from agent import errors, telemetry
 from agent.errors import AgentError, PublishError
 from agent.events import emit
-from agent.publish.publisher import Site
+from agent.publish.publisher import Target
 from agent.publish.workflows import publish_pages
 from agent.records import FINAL_STATES, Json
 from agent.review.probes import Compiled
@@ -263,20 +263,20 @@ class Engine:
         if seen is None or seen.live:
             return True
         files = await asyncio.to_thread(self._parts.repositories.files, view.task.repo, seen.commit_sha)
-        site = Site(
+        target = Target(
             repo=view.task.repo,
             repo_url=seen.repo_url,
             pages_url=seen.pages_url,
             published=True,
             by_workflow=publish_pages(files),
         )
-        live: bool = await self._parts.publisher.is_live(site, seen.commit_sha)
+        live: bool = await self._parts.publisher.is_live(target, seen.commit_sha)
         if live:
             await asyncio.to_thread(store.update, task_id, publication=seen.model_copy(update={"live": True}))
             emit("task.live", commit_sha=seen.commit_sha)
-        elif look == 1 and not site.by_workflow:
+        elif look == 1 and not target.by_workflow and self._parts.publisher.builds:
             with suppress(PublishError):  # it was a help, not a promise
-                await self._parts.publisher.rebuild(site)
+                await self._parts.publisher.builds.rebuild(target)
         return live
 
     # -- notify ------------------------------------------------------------------------------------------------------

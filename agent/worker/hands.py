@@ -8,8 +8,7 @@ from functools import partial
 
 from agent.llm.model import Escalation
 from agent.loop import Version
-from agent.publish.publisher import Step
-from agent.records import NOTHING, Fetched, Json, Reply, Review, Task, ToolCall, ToolResult, Usage
+from agent.records import NOTHING, Fetched, Json, Reply, Review, Step, Task, ToolCall, ToolResult, Usage
 from agent.review.judge import Judged, applied, questions
 from agent.review.probes import Compiled
 from agent.review.report import report

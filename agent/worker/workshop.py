@@ -18,7 +18,7 @@ from agent.llm.sight import shown
 from agent.loop import Progress
 from agent.prompts import TEMPLATES, Prompts
 from agent.publish.git import Repositories
-from agent.publish.publisher import Site
+from agent.publish.publisher import Target
 from agent.quoting import fence, label
 from agent.records import Build, Check, Fetched, Finding, Json, Profile, Record, Review, Task, ToolCall
 from agent.review.live import LiveReview
@@ -126,7 +126,7 @@ class Workshop:
     def rehearse(self) -> None:
         """Raises ConfigError naming the prompt file that would fail a task."""
         rounds = [REHEARSED.model_copy(update={"round": 2}), REHEARSED]
-        site = Site(repo="a", repo_url="https://o.example/a.git", pages_url="https://o.example/a/")
+        site = Target(repo="a", repo_url="https://o.example/a.git", pages_url="https://o.example/a/")
         prompts = Prompts(self._prompts_dir)
         _messages(prompts, rounds, site, {"index.html": b"a"}, {"b.txt": b"b"})
         _words(prompts)
@@ -134,11 +134,11 @@ class Workshop:
 
     # -- before the loop ---------------------------------------------------------------------------------------------
 
-    async def prepare(self, task: Task, site: Site) -> Job:
+    async def prepare(self, task: Task, site: Target) -> Job:
         """Reads what is there, renders the first prompt and stores both."""
         return await asyncio.to_thread(self._prepare, task, site)
 
-    def _prepare(self, task: Task, site: Site) -> Job:
+    def _prepare(self, task: Task, site: Target) -> Job:
         base_sha = self._repositories.head(site.repo)
         old = self._repositories.files(site.repo, base_sha) if base_sha else {}
         rounds = self._store.rounds(task)
@@ -280,7 +280,7 @@ class Workshop:
         self,
         task: Task,
         job: Job,
-        site: Site,
+        site: Target,
         progress: Progress,
         learnt: Learnt,
         refused: Collection[str] = (),
@@ -337,7 +337,7 @@ def _seconds(task: Task) -> float:
 
 
 def _messages(
-    prompts: Prompts, rounds: Sequence[Task], site: Site, files: Mapping[str, bytes], attachments: Mapping[str, bytes]
+    prompts: Prompts, rounds: Sequence[Task], site: Target, files: Mapping[str, bytes], attachments: Mapping[str, bytes]
 ) -> list[Json]:
     """How every conversation begins."""
     variables = _task_variables(rounds, site, files, attachments)
@@ -360,7 +360,7 @@ def _words(prompts: Prompts) -> dict[str, str]:
 
 
 def _task_variables(
-    rounds: Sequence[Task], site: Site, files: Mapping[str, bytes], attachments: Mapping[str, bytes]
+    rounds: Sequence[Task], site: Target, files: Mapping[str, bytes], attachments: Mapping[str, bytes]
 ) -> dict[str, object]:
     """What `task.md.j2` may use; checks stand last and verbatim, so that they are read last."""
     task, *earlier = rounds
