@@ -91,7 +91,9 @@ def client(
     address, goes into the User-Agent.
     """
     return Client(
-        transport=GuardedTransport(backend or GuardedBackend(forbid=_allow_any if allow_private else forbidden)),
+        transport=GuardedTransport(
+            backend or GuardedBackend(forbid=(lambda _address, _port: None) if allow_private else forbidden)
+        ),
         timeout=httpx.Timeout(timeout_s, connect=min(CONNECT_S, timeout_s), read=min(READ_S, timeout_s)),
         headers={"User-Agent": f"{USER_AGENT} ({contact})" if contact else USER_AGENT},
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
@@ -289,10 +291,6 @@ def _as_httpx() -> Iterator[None]:
 async def _resolve(host: str, port: int) -> list[str]:
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
-
-
-def _allow_any(_address: str, _port: int) -> str | None:
-    return None
 
 
 def _is_public(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:

@@ -17,10 +17,12 @@ MAX_FILES = 100
 MAX_PATH_CHARS = 200
 ENGINE_FILES = ("LICENSE", ".nojekyll")  # written by code, always
 PAGES = {"index.html": "index.html", "readme.md": "README.md"}  # in this spelling, whatever case the model writes
+GIT_FOLDERS = (".git", "git~1")  # Windows has the second name for the first
 ALWAYS = (*ENGINE_FILES, *PAGES.values())  # every site has them
 WORKFLOWS = ".github/workflows/"
 
 _UNNAMEABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+# Not told apart from nothing by macOS. Windows drops dots and blanks at the end, and what follows a colon.
 _WIDTHLESS = re.compile(r"[\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]")
 
 
@@ -86,9 +88,10 @@ def path_fault(path: str) -> str | None:
     """Why git, or a system that a site is cloned to, cannot hold a file of this name, whoever wrote it; else None."""
     if not path or _UNNAMEABLE.search(path):
         return f"{path[:80]!r} is no file name: use a relative path such as 'index.html'"
-    if "\\" in path or any(not part.strip(". ") for part in path.split("/")):
+    parts = [_WIDTHLESS.sub("", unicodedata.normalize("NFD", part)) for part in path.split("/")]
+    if "\\" in path or any(not part.strip(". ") for part in parts):
         return f"{path[:80]!r} leaves the site: use a relative path such as 'assets/app.js'"
-    if any(_is_git_folder(part) for part in path.split("/")):
+    if any(part.partition(":")[0].rstrip(". ").casefold() in GIT_FOLDERS for part in parts):
         return f"{path[:80]!r} is a name that git keeps for itself: use another one"
     return None
 
@@ -130,10 +133,3 @@ def is_published(name: str) -> bool:
     """Whether an attachment of this name may stand in the site."""
     stem = PurePosixPath(name).name.lower()
     return not (stem.startswith("license") or stem in ("cname", ".nojekyll") or stem.startswith(".git"))
-
-
-def _is_git_folder(part: str) -> bool:
-    """Whether a file system takes this name for `.git`: Windows drops what follows a colon and dots and blanks at the
-    end and calls it git~1 too; macOS tells no case and drops signs without width."""
-    name = _WIDTHLESS.sub("", unicodedata.normalize("NFKD", part)).casefold()
-    return name.partition(":")[0].rstrip(". ") in (".git", "git~1")

@@ -1,6 +1,7 @@
 """The GitHub publisher against a GitHub on loopback: real HTTP, real git, every call checked by GitHub's own schema."""
 
 import asyncio
+import inspect
 import itertools
 import json
 import re
@@ -11,12 +12,13 @@ from typing import Any
 
 import httpx
 import pytest
-from starlette.responses import JSONResponse
+from dulwich.server import ReceivePackHandler
+from starlette.responses import JSONResponse, Response
 
 from agent import net
 from agent.errors import Objection, PublishError
 from agent.publish.git import Repositories
-from agent.publish.github.api import UNSPACED_MUTATIONS, Answer, GitHubApi, refusal, sentence
+from agent.publish.github.api import UNSPACED_MUTATIONS, Answer, GitHubApi, limit_s, refusal, sentence
 from agent.publish.github.builds import fix_of
 from agent.publish.github.publisher import Found, GitHubPublisher
 from agent.publish.publisher import FIX_S, Commit, Publisher, PublishResult, RepositoryRequest, publish
@@ -32,6 +34,7 @@ FILES = {
 }
 SLICE = Path(__file__).parents[2] / "shared" / "recorded" / "github-openapi-slice.json"
 AT = 1_800_000_000.0
+DATE = "Thu, 01 Jan 1970 00:16:10 GMT"  # 970 s
 
 
 @dataclass
@@ -452,6 +455,17 @@ def test_a_site_with_a_mere_check_is_built_from_the_branch_and_waits_for_it(worl
 # -- refused pushes ------------------------------------------------------------------------------------------------
 
 
+def test_dulwich_asks_where_the_github_on_loopback_refuses() -> None:
+    overridden = getattr(ReceivePackHandler, "_on_update", None)
+    said = (
+        "agent/testing/github/git_host.py refuses a push in ReceivePackHandler._on_update(ref_name, old_sha, new_sha), "
+        "which is no public name of dulwich's and has changed: hooks cannot send what GitHub says beside a refusal, so "
+        "find the place that is asked before a ref is taken"
+    )
+    assert overridden, said
+    assert list(inspect.signature(overridden).parameters) == ["self", "ref_name", "old_sha", "new_sha"], said
+
+
 def test_a_commit_that_github_refused_does_not_stand_below_the_next_one(world: World) -> None:
     world.github.switches.secrets = [b"canary-key"]
     refused = world.run(lambda p, r: attempt(p, r, FILES | {"notes.txt": b"canary-key"}))
@@ -556,6 +570,111 @@ def test_a_limit_is_waited_for_as_long_as_it_asks(world: World, answer: JSONResp
     world.github.switches.faults = [("POST /user/repos", answer)]
     assert world.run(deliver).live
     assert waited_s in world.slept
+
+
+PUSH = "POST /octo/ferry-1a2b3c.git/git-receive-pack"
+REFS = "GET /octo/ferry-1a2b3c.git/info/refs"
+HTML = Response("<!doctype html><title>Sign in</title>", media_type="text/html")
+
+
+@pytest.mark.parametrize(
+    ("where", "answers", "waits"),
+    [
+        (f"POST {PLACE}/pages", [fault(404, "Not Found")] * 2, [1, 2]),
+        (f"PUT {PLACE}/topics", [fault(404, "Not Found")], []),  # nobody waits for topics
+        (REFS, [Response(status_code=404)] * 2, [1, 2]),
+        (PUSH, [Response(status_code=404)], [1]),
+        (PUSH, [Response(status_code=502)], [1]),
+        (PUSH, [Response("You have exceeded a secondary rate limit.", 403, {"Retry-After": "2"})], [2]),
+        (PUSH, [Response("You have exceeded a secondary rate limit.", 403)], [60]),
+        (PUSH, [Response("slow down", 429, {"Retry-After": "9"})], [9]),
+        (
+            REFS,
+            [Response("wait", 403, {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1000", "Date": DATE})],
+            [31],
+        ),
+    ],
+)
+def test_what_passes_is_waited_for(world: World, where: str, answers: list[Response], waits: list[float]) -> None:
+    world.github.switches.faults = [(where, answer) for answer in answers]
+    assert world.run(deliver).live
+    assert [wait_s for wait_s in world.slept if wait_s] == waits
+
+
+@pytest.mark.parametrize(
+    ("where", "answer", "says"),
+    [
+        (f"POST {PLACE}/pages", fault(404, "Not Found"), "GITHUB_TOKEN may not POST"),
+        (REFS, Response(status_code=404), "give GITHUB_TOKEN Contents"),
+        (PUSH, Response("Write access to repository not granted.", 403), "give GITHUB_TOKEN Contents"),
+        (PUSH, Response("secondary rate limit", 403, {"Retry-After": "900"}), "rate limit is used up for 15 minutes"),
+        (PUSH, Response(status_code=502), "GitHub's git does not answer"),
+    ],
+)
+def test_a_refusal_that_stays_is_told_with_what_to_do(world: World, where: str, answer: Response, says: str) -> None:
+    world.github.switches.faults = [(where, answer)] * 20
+    with pytest.raises(PublishError, match=says):
+        world.run(deliver)
+
+
+@pytest.mark.parametrize(
+    ("headers", "waited_s"),
+    [
+        ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "1030"}, 1.0),
+        ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "1030", "date": DATE}, 61.0),
+        ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "1030", "date": "yesterday"}, 1.0),
+        ({"retry-after": "Thu, 01 Jan 1970 00:16:20 GMT", "date": DATE}, 10.0),
+        ({"retry-after": "7", "date": DATE}, 7.0),
+    ],
+)
+def test_a_limit_is_reckoned_by_githubs_clock(headers: dict[str, str], waited_s: float) -> None:
+    """Ours may be wrong: here it is two minutes fast."""
+    assert limit_s(403, headers, "", now=1_090.0) == waited_s
+
+
+@pytest.mark.parametrize(
+    ("where", "answer"),
+    [
+        *itertools.product(("GET /user", "POST /user/repos"), (HTML, JSONResponse(["odd"]), JSONResponse({"odd": 1}))),
+        *itertools.product((f"POST {PLACE}/pages",), (HTML, JSONResponse(["odd"]))),
+    ],
+)
+def test_an_address_that_is_no_api_is_named(world: World, where: str, answer: Response) -> None:
+    acts: list[Any] = [deliver, *([lambda p, _: p.examine()] if where == "GET /user" else [])]
+    for act in acts:
+        world.github.switches.faults = [(where, answer)]
+        with pytest.raises(PublishError, match="GITHUB_API_URL"):
+            world.run(act)
+
+
+# -- a domain of the owner's own -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_pages_that_lead_to_a_domain_are_live_there_if_the_settings_name_it(world: World, named: bool) -> None:
+    """It stands before all pages of an owner, by a setting of the owner's site."""
+    domain = world.github.base_url.replace("127.0.0.1", "localhost")
+    world.github.switches.domain, world.github.switches.named_domain = domain, named
+    made = world.run(deliver)
+    assert made.live is named
+    assert made.pages_url.startswith(domain) is named
+
+
+def test_a_later_round_is_told_the_address_that_pages_have_by_then(world: World) -> None:
+    first = world.run(deliver)
+    domain = world.github.switches.domain = world.github.base_url.replace("127.0.0.1", "localhost")
+    second = world.run(lambda p, r: deliver(p, r, FILES | {"a.txt": b"2"}, request_of(2, first)))
+    assert (first.pages_url.startswith(domain), second.pages_url.startswith(domain)) == (False, True)
+    assert second.live
+
+
+def test_pages_that_somebody_switched_off_are_on_again_after_the_next_round(world: World) -> None:
+    first = world.run(deliver)
+    repo = world.github.find("octo", "ferry-1a2b3c")
+    assert repo
+    repo.pages = ""
+    assert world.run(lambda p, r: deliver(p, r, FILES | {"a.txt": b"2"}, request_of(2, first))).live
+    assert repo.pages == "legacy"
 
 
 @pytest.mark.parametrize(

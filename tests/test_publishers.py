@@ -108,6 +108,15 @@ def test_a_file_that_a_round_takes_away_is_gone(host: Host) -> None:
     assert (later.live, served(later, "logo.png")) == (True, None)
 
 
+def test_a_file_that_no_commit_can_hold_is_left_out_and_said(host: Host) -> None:
+    odd = {"docs": b"a file", "docs/a.html": b"a page", ". .": b"", "a/.. /x": b"", ".git ./x": b""}
+    result: PublishResult = host.run(lambda p, r: attempt(p, r, FILES | odd))
+    assert result.publication
+    assert result.publication.live
+    assert sorted(sentence.split("'")[1] for sentence in result.left_out) == sorted(set(odd) - {"docs/a.html"})
+    assert served(result.publication, "docs/a.html") == b"a page"
+
+
 def test_an_old_commit_is_not_taken_for_live(host: Host) -> None:
     first = host.run(deliver)
     later = host.run(lambda p, r: second(p, r, first))

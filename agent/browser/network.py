@@ -163,11 +163,9 @@ def _keep(path: Path, resource: Resource, max_bytes: int) -> None:
         part.write_bytes(head + b"\n" + resource.body)
         part.replace(path)
         left_bytes = max_bytes
-        for number, kept in enumerate(sorted(path.parent.iterdir(), key=_modified_at, reverse=True), start=1):
+        for number, kept in enumerate(
+            sorted(path.parent.iterdir(), key=lambda kept: kept.stat().st_mtime, reverse=True), start=1
+        ):
             left_bytes -= kept.stat().st_size
             if left_bytes < 0 or number > MAX_CACHED:
                 kept.unlink(missing_ok=True)
-
-
-def _modified_at(path: Path) -> float:
-    return path.stat().st_mtime

@@ -52,7 +52,9 @@ class Repositories:
             if head == sha:
                 return sha
             if head == parent:
-                _add_missing(git, objects)
+                # On disk, as one pack, before any ref names them: a power cut must not leave a head without its files.
+                git.object_store.fsync_object_files = True
+                git.object_store.add_objects([(objects[o], None) for o in objects if o not in git.object_store])
                 if git.refs.set_if_equals(MAIN, ObjectID(parent.encode()) if parent else ZERO_SHA, new.id):
                     return sha
         raise HeadMoved(f"the head of {repo!r} is {head}, not {parent}: build on the new head and commit again")
@@ -205,13 +207,6 @@ def _commit(
     commit.message = message.replace("\0", "").strip().encode("utf-8", "replace") + b"\n"
     objects.add_object(commit)
     return commit
-
-
-def _add_missing(git: Repo, objects: MemoryObjectStore) -> None:
-    """On disk, as one pack, before any ref names them: a power cut must not leave a head without its files."""
-    store = git.object_store
-    store.fsync_object_files = True
-    store.add_objects([(objects[sha], None) for sha in objects if sha not in store])
 
 
 def _head(git: Repo) -> str | None:

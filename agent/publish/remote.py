@@ -57,7 +57,8 @@ class Remote:
 
     async def head(self) -> str | None:
         """The commit of the remote `main`; None in an empty repository. One request."""
-        return await asyncio.to_thread(self._call, self._head)
+        refs = await asyncio.to_thread(self._call, lambda client: client.get_refs(b"", protocol_version=0).refs)
+        return refs[MAIN].decode() if refs.get(MAIN) else None
 
     async def fetch(self, repo: str) -> str | None:
         """Brings the remote `main`, history and all, and makes it ours; None when it is empty: then ours is left."""
@@ -87,10 +88,6 @@ class Remote:
             raise Unreachable(f"{self.url}: {_text(error)}") from None
         except (HangupException, OSError, AssertionError, ValueError) as error:  # an answer cut off or garbled
             raise Unreachable(f"{self.url}: {_text(error)}") from None
-
-    def _head(self, client: Urllib3HttpGitClient) -> str | None:
-        found = client.get_refs(b"", protocol_version=0).refs.get(MAIN)
-        return found.decode() if found else None
 
     def _fetch(self, client: Urllib3HttpGitClient, repo: str) -> str | None:
         self._repositories.create(repo)

@@ -125,7 +125,9 @@ class Actions:
         if failed is None:
             return f"The workflow {run.path} ended with {run.conclusion}."
         log = await self._api.tail(f"{where}/actions/jobs/{failed['id']}/logs", max_bytes=LOG_BYTES)
-        head = f"The workflow {run.path} failed in job {_word(failed.get('name'))}{_step(failed)}."
+        step = next((step for step in failed.get("steps") or () if step.get("conclusion") in FAILURES), None)
+        at = f", step {_word(step.get('name'))}" if step else ""
+        head = f"The workflow {run.path} failed in job {_word(failed.get('name'))}{at}."
         shown = last_error(log.decode("utf-8", "replace"))
         return f"{head} The end of its log:\n{shown}" if shown else f"{head} Its log is not to be had."
 
@@ -145,11 +147,6 @@ def last_error(log: str) -> str:
     errors = [at for at, line in enumerate(lines) if line.startswith("##[error]")]
     end = errors[-1] + 1 if errors else len(lines)
     return "\n".join(line[:LINE_CHARS] for line in lines[max(0, end - LOG_LINES) : end]).strip()
-
-
-def _step(job: Json) -> str:
-    failed = next((step for step in job.get("steps") or () if step.get("conclusion") in FAILURES), None)
-    return f", step {_word(failed.get('name'))}" if failed else ""
 
 
 def _word(name: Any) -> str:

@@ -202,7 +202,7 @@ class GitHubPublisher:
                 "has_projects": False,
             }
             made = await self._api.change("POST", place, body, also=(422,))
-            if made.status == 201:
+            if made.status != 422:
                 found = Found.read(made.body)
                 topics = f"/repos/{owner}/{found.name}/topics"
                 await self._api.change("PUT", topics, {"names": list(TOPICS)}, also=(403, 404, 422))
@@ -264,7 +264,8 @@ class GitHubPublisher:
 
     def _is_ours(self, repo_url: str) -> bool:
         """Whether an address of the store is on this GitHub: an earlier round may have been published elsewhere."""
-        return urlsplit(repo_url).hostname in (_web_host(self._api.url), urlsplit(self._api.url).hostname)
+        api = urlsplit(self._api.url).hostname
+        return urlsplit(repo_url).hostname in (api, "github.com" if api == "api.github.com" else api)
 
     def _pages_url(self, owner: str, name: str) -> str:
         """Where pages usually are; GitHub's own word, which comes with Pages, is what is reported."""
@@ -280,8 +281,3 @@ def _description(request: RepositoryRequest) -> str:
     mark = f" [{request.mark}]"
     line = " ".join("".join(c if c.isprintable() else " " for c in request.description).split())
     return f"{line[: MAX_DESCRIPTION_CHARS - len(mark)].strip()}{mark}"
-
-
-def _web_host(api_url: str) -> str:
-    host = urlsplit(api_url).hostname or ""
-    return "github.com" if host == "api.github.com" else host

@@ -90,13 +90,11 @@ class Actions:
         run = self._run(path["owner"], path["name"], int(path["job"]))
         if leaked or run is None:
             return Response("no", 400)
-        said = github.switches.log if run.publishes is False or self._may_publish(path) else NO_PAGES
+        repo = github.find(path["owner"], path["name"])
+        may_publish = repo is not None and repo.pages == "workflow"
+        said = github.switches.log if may_publish or not run.publishes else NO_PAGES
         lines = [*said.splitlines(), "##[error]Process completed with exit code 1.", *TIDY.splitlines()]
         return Response("\n".join(f"{STAMP}{line}" for line in lines), media_type="text/plain")
-
-    def _may_publish(self, path: Json) -> bool:
-        repo = self._github.find(path["owner"], path["name"])
-        return repo is not None and repo.pages == "workflow"
 
     def _run(self, owner: str, name: str, number: int) -> Run | None:
         repo = self._github.find(owner, name)
