@@ -4,11 +4,13 @@ TaskRequest → Task → Workspace → Reply → Batch → Review → Build → 
 (`TaskRequest` lives in `intake`, the one module that sees the secret; `Workspace` in `workspace`, `Batch` in `loop`.)
 """
 
+from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 Json = dict[str, Any]
+Step = Callable[[str, Callable[[], Awaitable[Any]]], Awaitable[Any]]  # runs an action once, by name, and keeps its JSON
 Verdict = Literal["pass", "fail", "unknown"]
 Stage = Literal["build", "reading", "doubts", "judge"]  # what a model is asked for
 State = Literal["queued", "running", "done", "failed", "cancelled"]

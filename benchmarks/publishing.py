@@ -20,7 +20,6 @@ from agent.review.live import LiveReview
 from agent import net, service
 from agent.api.servers import listen, served
 from agent.browser.chromium import Browser
-from agent.browser.network import Recorded
 from agent.cli.demo.evaluator import Inbox
 from agent.cli.demo.harness import HOST, embedded
 from agent.events import configure
@@ -32,6 +31,7 @@ from agent.records import Reply, ToolCall, Usage
 from agent.store import Store
 from agent.testing.github import FakeGitHub
 from agent.worker.engine import Engine
+from tests.doubles import Recorded
 
 MUTATION_S, READ_S, BUILD_S = 0.4, 0.15, 20.0
 AT_ONCE = 4

@@ -12,9 +12,9 @@ from agent.review.live import LiveReview
 from agent.review.subject import Subject
 
 from agent.browser.chromium import Browser
-from agent.browser.network import Recorded
 from agent.records import Check, Task
 from agent.workspace import Workspace
+from tests.doubles import Recorded
 
 ROUNDS = 8
 TICKS = os.sysconf("SC_CLK_TCK")

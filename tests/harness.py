@@ -28,7 +28,6 @@ from agent.review.live import LiveReview
 from agent import errors, net
 from agent.api.app import create_app
 from agent.browser.chromium import Browser
-from agent.browser.network import Recorded
 from agent.errors import AgentError
 from agent.intake.request import parse
 from agent.publish.git import Repositories
@@ -37,6 +36,7 @@ from agent.settings import Settings
 from agent.store import Store
 from agent.worker.parts import Parts
 from agent.worker.run import TaskRun
+from tests.doubles import Recorded
 
 Json = dict[str, Any]
 

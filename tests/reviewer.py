@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from agent.browser.chromium import Browser
+from agent.errors import NoBrowser
+from agent.records import Attachment, Check, Finding, Review, Task
 from agent.review.live import LiveReview
 from agent.review.subject import Subject
 
@@ -16,6 +19,7 @@ from agent.browser.network import Recorded
 from agent.errors import NoBrowser
 from agent.records import Attachment, Check, Finding, Review, Task
 from agent.workspace import Workspace
+from tests.doubles import Recorded
 from tests.pages import BRIEF, CSV, INTERNET
 
 

@@ -155,7 +155,16 @@ def test_the_other_names_of_evaluation_url_are_understood(place: dict[str, Any])
 
 
 @pytest.mark.parametrize(
-    "url", [*NO_WEB_ADDRESS.split(), "http://a b/", "http://exa\nmple.org/", "http://a\x00b/", "http://\ud800"]
+    "url",
+    [
+        *NO_WEB_ADDRESS.split(),
+        "http://a b/",
+        "http://exa\nmple.org/",
+        "http://a\x00b/",
+        "http://\ud800",
+        "http://xn--/",
+        "https://xn--a/x",
+    ],
 )
 def test_an_evaluation_url_that_is_no_plain_web_address_is_refused(url: str) -> None:
     error = refusal(VALID | {"evaluation_url": url})

@@ -14,11 +14,11 @@ from agent.review.live import LiveReview, Portrait
 from agent.review.subject import Subject
 
 from agent.browser.chromium import Browser
-from agent.browser.network import Recorded
 from agent.net import Resource
 from agent.records import Review
 from agent.review.report import report
 from agent.workspace import Workspace
+from tests.doubles import Recorded
 from tests.pages import BASE, CHECKS, MUTATIONS, PAGE
 from tests.reviewer import Reviewer, failing, finding, html, reviewing_browser, task
 

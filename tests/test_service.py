@@ -56,6 +56,7 @@ RANDOM = "(another text each time)"
 WRITES = {
     "SLOW": {"ferries.txt": RANDOM},
     "VANDAL": {"ferries.csv": "ferry\n"},
+    "FOLDER": {"docs/a.html": "<p>a"},
     "LEAK": {"notes.txt": f"key: {TOKEN}", "blob.txt": base64.b64encode(TOKEN.encode()).decode()},
     "ESCAPE": dict.fromkeys(
         ("../outside.txt", "/etc/outside.txt", ".git/config", "CNAME", ".github/workflows/x.yml", "a\\b"), "x"
@@ -213,6 +214,23 @@ def test_round_2_changes_the_same_site_and_keeps_its_history(
     assert ">43<" in httpx.get(second["pages_url"], trust_env=False).text
     prompt = str(asked(llm, two["task"])[-1]["messages"][1]["content"])
     assert PAGE.format(title="Harbour") in prompt
+
+
+def test_names_that_no_commit_can_hold_are_left_out_and_said_and_the_task_goes_on(
+    door: Door, grader: Evaluator
+) -> None:
+    odd = [attachment(name, CSV) for name in (". .", ".git .", "good.csv")]
+    one = task(grader.url, brief="A page titled Harbour, in a FOLDER too", attachments=odd)
+    first = door.finish(door.send_task(one)["id"])
+    assert (first["state"], first["error"]) == ("done", None)
+    assert [skipped["what"] for skipped in first["skipped"]] == [". .", ".git ."]
+    clash = {"nonce": one["nonce"] + "-2", "round": 2, "brief": "Round 2", "attachments": [attachment("docs", CSV)]}
+    second = door.finish(door.send_task(one | clash)["id"])
+    assert (second["state"], second["publication"]["live"]) == ("done", True)
+    assert "left out: 'docs' cannot stand beside 'docs/a.html'" in second["error"]
+    url = second["publication"]["pages_url"]
+    served = {path: httpx.get(f"{url}{path}", trust_env=False).status_code for path in ("docs/a.html", "good.csv")}
+    assert served == {"docs/a.html": 200, "good.csv": 200}
 
 
 def test_a_new_nonce_of_round_1_gets_a_repository_of_its_own(door: Door, grader: Evaluator) -> None:

@@ -18,8 +18,9 @@ import uvicorn
 
 from agent.publish.git import Repositories
 from agent.publish.local import LocalPublisher
-from agent.publish.publisher import Wish
-from agent.publish.sites import media_type, sites_app
+from agent.publish.media_types import media_type
+from agent.publish.publisher import RepositoryRequest
+from agent.publish.sites import sites_app
 from tests.harness import PATIENCE_S
 
 SITE = {
@@ -417,8 +418,8 @@ def test_a_broken_request_breaks_no_one_else(host: Host, body: bytes, encoding: 
     assert host.get("/site-1/").status_code == 200
 
 
-def wish(repo: str) -> Wish:
-    return Wish(repo=repo, description="A site", mark="0" * 16, round=1, known=None)
+def asked(repo: str) -> RepositoryRequest:
+    return RepositoryRequest(repo=repo, description="A site", mark="0" * 16, round=1, known=None)
 
 
 # -- the local publisher -------------------------------------------------------------------------------------------
@@ -430,15 +431,14 @@ def test_the_local_publisher_knows_when_a_commit_is_live(host: Host) -> None:
     async def scenario() -> list[bool]:
         async with httpx.AsyncClient(trust_env=False) as client:
             publisher = LocalPublisher(host.repositories, client, sites_url="https://sites.example", probe_url=host.url)
-            site = await publisher.reserve(wish("live-7"))
+            site = await publisher.reserve(asked("live-7"))
             assert (site.repo_url, site.pages_url) == (
                 "https://sites.example/live-7.git",
                 "https://sites.example/live-7/",
             )
             first = host.repositories.commit("live-7", files, message="1", at=1, parent=None)
             await publisher.push(site, first)
-            await publisher.enable_pages(site, by_workflow=False)
-            assert await publisher.reserve(wish("live-7")) == site
+            assert await publisher.reserve(asked("live-7")) == site
             seen = [await publisher.is_live(site, first)]
             second = host.repositories.commit("live-7", files, message="2", at=2, parent=first)
             return [*seen, await publisher.is_live(site, first), await publisher.is_live(site, second)]
@@ -454,7 +454,7 @@ def test_a_site_that_is_not_served_is_not_live(tmp_path: Path, host: Host) -> No
     async def live(probe_url: str) -> bool:
         async with httpx.AsyncClient(trust_env=False) as client:
             publisher = LocalPublisher(repositories, client, sites_url="http://localhost:1", probe_url=probe_url)
-            return await publisher.is_live(await publisher.reserve(wish("site-1")), sha)
+            return await publisher.is_live(await publisher.reserve(asked("site-1")), sha)
 
     assert not asyncio.run(live(host.url))
     with socket.create_server(("127.0.0.1", 0)) as closed:

@@ -9,16 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from agent.review.live import LiveReview
-from agent.review.subject import Subject
 
-from agent.browser.chromium import Browser
-from agent.browser.network import Recorded
-from agent.errors import NoBrowser
+from agent.browser.chromium import Browser, NoBrowser
 from agent.intake.request import parse
 from agent.net import Resource
 from agent.records import Review
+from agent.review.live import LiveReview
 from agent.workspace import Workspace
+from tests.doubles import Recorded
 
 FOLDER = Path(__file__).parents[2] / "shared" / "tasks"
 CDN = "https://cdn.jsdelivr.net/npm"
@@ -142,7 +140,7 @@ async def reviewed(*, spoiled: bool) -> dict[str, Review]:
             text = re.sub(r"<script>.*?</script>|<button>.</button>", "", text, flags=re.S).replace(
                 "Calculator", "Sums"
             )
-        return await live.review(Subject(task, Workspace().put({"index.html": text.encode(), **files}), files))
+        return await live.review(task, Workspace().put({"index.html": text.encode(), **files}), files)
 
     try:
         found = await asyncio.gather(*map(one, PAGES))

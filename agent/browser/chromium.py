@@ -6,6 +6,7 @@ speculative loads through.
 """
 
 import asyncio
+import json
 import os
 import shutil
 import tempfile
@@ -13,9 +14,10 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin
 
 from agent.errors import Gone, NoBrowser, PageFault
 
@@ -386,12 +388,24 @@ class _Answers:
         self.count += 1
         request = route.request
         asked = Request(request.method, request.url, request.resource_type, request.headers.get("origin", ""))
-        answer = await self.respond(asked) if self.count <= MAX_REQUESTS else None
+        answer = await self._answer(asked) if self.count <= MAX_REQUESTS else None
         with suppress(Error):  # the page may be gone by now
             if answer is None:
                 await route.abort("blockedbyclient")
             else:
                 await route.fulfill(status=answer.status, headers=dict(answer.headers), body=answer.body)
+
+    async def _answer(self, asked: Request) -> Answer | None:
+        """Playwright hands over no request that a redirect makes, so it is followed here: a document by a page that
+        leads on, since relative addresses in it count from where it stands."""
+        answer = await self.respond(asked)
+        if answer is None or answer.status != 301:
+            return answer
+        there = urljoin(asked.url, answer.headers["location"])
+        if asked.kind != "document":
+            return await self.respond(replace(asked, url=there))
+        leads_on = f"<!doctype html><script>location.replace({json.dumps(there)} + location.hash)</script>"
+        return Answer(200, {"content-type": "text/html"}, leads_on.encode())
 
     async def web_socket(self, socket: "playwright.WebSocketRoute") -> None:
         self.count += 1

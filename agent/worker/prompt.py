@@ -9,7 +9,7 @@ from agent.files.previews import previews
 from agent.llm.messages import with_pictures
 from agent.net import hosts_in
 from agent.prompts import Prompts
-from agent.publish.publisher import Site
+from agent.publish.publisher import Target
 from agent.quoting import fence, label
 from agent.records import Check, Json, Task
 from agent.worker import questions
@@ -42,7 +42,7 @@ SAMPLE = Task(
 def check_prompts(folder: Path) -> None:
     """Raises ConfigError naming the prompt file that would fail a task."""
     prompts, rounds = Prompts(folder), [SAMPLE.model_copy(update={"round": 2}), SAMPLE]
-    site = Site(repo="a", repo_url="https://o.example/a.git", pages_url="https://o.example/a/")
+    site = Target(repo="a", repo_url="https://o.example/a.git", pages_url="https://o.example/a/")
     first_messages(prompts, rounds, site, {"index.html": b"a"}, {"b.txt": b"b"})
     hints(prompts)
     questions.rehearse(prompts, SAMPLE)
@@ -56,7 +56,7 @@ def hints(prompts: Prompts) -> dict[str, str]:
 def first_messages(
     prompts: Prompts,
     rounds: Sequence[Task],
-    site: Site,
+    site: Target,
     files: Mapping[str, bytes],
     attachments: Mapping[str, bytes],
     *,
@@ -73,7 +73,7 @@ def first_messages(
 
 
 def _task_variables(
-    rounds: Sequence[Task], site: Site, files: Mapping[str, bytes], attachments: Mapping[str, bytes]
+    rounds: Sequence[Task], site: Target, files: Mapping[str, bytes], attachments: Mapping[str, bytes]
 ) -> dict[str, object]:
     """What `task.md.j2` may use; checks stand last and verbatim, so that they are read last."""
     task, *earlier = rounds

@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 from agent.browser.chromium import Tab
 from agent.browser.network import LIBRARIES, LIBRARY_HOSTS, Sources
-from agent.publish.sites import locate
+from agent.publish.routing import page_at
 from agent.quoting import quote
 from agent.records import Finding
 from agent.review.evidence import Faults
@@ -62,7 +62,7 @@ def links(seen: Mapping[str, Any], sources: Sources, files: Mapping[str, bytes])
     """Where a link made by a script leads nowhere as well."""
     for url in dict.fromkeys(seen["links"]):
         path = url.removeprefix(sources.base_url)
-        if path != url and locate(files, unquote(path)) is None and not made(files, path):
+        if path != url and page_at(files, unquote(path)) is None and not made(files, path):
             yield f"a link leads to {quote(path)}, which is not in the site"
 
 
