@@ -15,13 +15,14 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from agent.api.schema import TaskStatus
 from agent.cli import main as cli
-from agent.cli.doctor import LOOKS
-from agent.cli.show import record, status_of
+from agent.cli.doctor import EXAMINATIONS
+from agent.cli.show import record
 from agent.records import Finding, Skipped, Usage
 from agent.settings import Settings
 from agent.store import Store
-from tests import doors
+from tests import routes
 from tests.loopback import Loopback, answer
 from tests.provider import fault, provider
 from tests.test_gateway import CANARY
@@ -189,8 +190,8 @@ def test_send_tells_the_services_own_sentence(run: Run, tmp_path: Path, given: b
 def status(folder: Path, **changes: Any) -> bytes:
     """What the service answers about a finished task, with changes."""
     with closing(store(folder)) as database:
-        doors.add_finished(database, doors.task())
-        body = status_of(database.view(doors.TASK_ID)).model_dump(mode="json") | changes
+        routes.add_finished(database, routes.task())
+        body = TaskStatus.of(database.view(routes.TASK_ID)).model_dump(mode="json") | changes
     return answer(200, json.dumps(body).encode())
 
 
@@ -200,7 +201,7 @@ def test_send_wait_ends_well_only_without_a_failed_check(run: Run, tmp_path: Pat
     file = write(tmp_path / "task.json", TASK | {"secret": "s"})
     ended, out, _, _ = sent(run, file, "--wait", answers={"/tasks/1": status(tmp_path / "data", checks=checks)})
     assert ended == code
-    assert doors.PUBLICATION.commit_sha in out
+    assert routes.PUBLICATION.commit_sha in out
 
 
 # -- show, resend, cancel -------------------------------------------------------------------------------------------
@@ -208,18 +209,18 @@ def test_send_wait_ends_well_only_without_a_failed_check(run: Run, tmp_path: Pat
 
 def test_show_prints_all_that_is_known(run: Run, tmp_path: Path) -> None:
     with closing(store(tmp_path / "data")) as database:
-        doors.add_finished(database, doors.task())
-        database.add_usage(doors.TASK_ID, Usage(failed_calls=3))
-    code, out, _ = run("show", doors.TASK_ID)
+        routes.add_finished(database, routes.task())
+        database.add_usage(routes.TASK_ID, Usage(failed_calls=3))
+    code, out, _ = run("show", routes.TASK_ID)
     assert code == 0
     for known in (
         "harbour, round 1", "failed calls  3, retried",
         "state         done", "days ago", "#total", "no element matches", "license", "as written",
-        doors.PUBLICATION.pages_url, doors.PUBLICATION.repo_url, doors.PUBLICATION.commit_sha, "(live)",
+        routes.PUBLICATION.pages_url, routes.PUBLICATION.repo_url, routes.PUBLICATION.commit_sha, "(live)",
         "pending", "502", "2 model calls", "1,234 tokens", "$0.0125", "build", "its url is null", "passed",
     ):  # fmt: skip
         assert known in out
-    for private in (doors.EMAIL, doors.NONCE):
+    for private in (routes.EMAIL, routes.NONCE):
         assert private not in out
 
 
@@ -228,11 +229,11 @@ HOSTILE = "[red]\x1b[2J\x9b2J\u202eevil\r\n[/nothing]"
 
 def test_show_prints_hostile_text_as_text(tmp_path: Path) -> None:
     finding = Finding(id=HOSTILE, origin="rule", text=HOSTILE, verdict="fail", evidence=HOSTILE)
-    task = doors.task(task=HOSTILE, skipped=(Skipped(what=HOSTILE, why=HOSTILE),))
+    task = routes.task(task=HOSTILE, skipped=(Skipped(what=HOSTILE, why=HOSTILE),))
     with closing(store(tmp_path / "data")) as database:
         database.add_task(task, [])
         database.update(task.id, state="failed", stage="failed", findings=(finding,), error=HOSTILE, stopped_by=HOSTILE)
-        shown = status_of(database.view(task.id))
+        shown = TaskStatus.of(database.view(task.id))
     console = Console(width=400, color_system=None, record=True, file=io.StringIO())
     console.print(record(shown, now=100.0))
     text = console.export_text()
@@ -242,8 +243,8 @@ def test_show_prints_hostile_text_as_text(tmp_path: Path) -> None:
 
 def test_resend_and_cancel_refuse_what_makes_no_sense(run: Run, tmp_path: Path) -> None:
     with closing(store(tmp_path / "data")) as database:
-        database.add_task(doors.task("1" * 32), [])
-        doors.add_finished(database, doors.task("2" * 32))
+        database.add_task(routes.task("1" * 32), [])
+        routes.add_finished(database, routes.task("2" * 32))
     assert "has no notification yet" in run("resend", "1" * 32)[2]
     assert "has ended already: it is done" in run("cancel", "2" * 32)[2]
 
@@ -273,7 +274,7 @@ def doctored(run: Run, **environment: str) -> tuple[int, dict[str, str]]:
 def test_doctor_looks_at_everything_and_names_the_model_and_its_variable(run: Run) -> None:
     code, out, _ = run("doctor", **HEALTHY | {"BROWSER": "auto"})
     assert code == 0
-    assert [line.split("  ")[1] for line in out.splitlines()] == [f"{what}" for what in LOOKS]
+    assert [line.split("  ")[1] for line in out.splitlines()] == [f"{what}" for what in EXAMINATIONS]
     assert "the default of OPENAI_API_KEY" in out
 
 
@@ -290,8 +291,7 @@ def test_doctor_looks_at_everything_and_names_the_model_and_its_variable(run: Ru
         ("database", {"DATABASE_URL": "sqlite:////no/such/folder/a.db"}, "check DATABASE_URL"),
         ("SITES_URL", {"SITES_URL": "http://127.0.0.1:9000"}, "another host name"),
         ("SITES_URL", {"SITES_URL": "http://localhost:9000"}, "set SITES_URL to http://localhost:0"),
-        ("SITES_URL", {"HOST": EVERYWHERE, "ADMIN_TOKEN": "canary-token"}, "set a public SITES_URL"),
-        ("ADMIN_TOKEN", {"HOST": EVERYWHERE, "SITES_URL": "https://sites.example"}, "set ADMIN_TOKEN"),
+        ("SITES_URL", {"HOST": EVERYWHERE}, "set a public SITES_URL"),
         ("publisher", {"PUBLISHER": "github"}, "GITHUB_TOKEN"),
         ("prompts", {"PROMPTS_DIR": "."}, "PROMPTS_DIR"),
         ("settings", {"OTEL_TRACES_EXPORTER": "pigeon"}, "OTEL_TRACES_EXPORTER"),

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.api.dashboard import duration, is_web_address
+from agent.api.pages import duration, is_web_address
 from agent.records import Attempt, Check, Fetched, Finding, Skipped
-from tests.doors import EMAIL, NONCE, PUBLICATION, TASK_ID, StandIn, add_finished, ask, stand_in, task
+from tests.routes import EMAIL, NONCE, OPERATOR, PUBLICATION, TASK_ID, StandIn, add_finished, ask, stand_in, task
 
 HOSTILE = """</title><script>alert("1")</script><img src=x onerror='alert(2)'>"""
 PAGE = f"/tasks/{TASK_ID}/page"
@@ -61,7 +61,7 @@ class Outline(HTMLParser):
 @pytest.mark.parametrize("path", ["/", PAGE])
 def test_a_hostile_task_stays_text(service: StandIn, path: str) -> None:
     add_hostile(service)
-    answer = ask(service, path)
+    answer = ask(service, path, headers=OPERATOR)
     outline = Outline(answer.text)
     assert [tag for tag, _ in outline.elements].count("script") == 1
     assert "img" not in [tag for tag, _ in outline.elements]
@@ -77,7 +77,7 @@ def test_a_page_is_well_formed_and_loads_nothing_from_elsewhere(service: StandIn
         add_finished(service.store, task())
     else:
         service.store.add_task(task(checks=(), skipped=()), [])
-    answer = ask(service, path)
+    answer = ask(service, path, headers=OPERATOR)
     assert answer.status_code == 200
     assert answer.text.startswith("<!doctype html>\n<html")
     outline = Outline(answer.text)
@@ -93,7 +93,7 @@ def test_only_what_carries_the_nonce_of_this_answer_may_run(service: StandIn, pa
     add_finished(service.store, task())
     nonces = set()
     for _ in range(2):
-        answer = ask(service, path)
+        answer = ask(service, path, headers=OPERATOR)
         policy = answer.headers["content-security-policy"]
         (nonce,) = set(re.findall(r"'nonce-([^']{16,})'", policy))
         nonces.add(nonce)
@@ -109,7 +109,7 @@ def test_only_what_carries_the_nonce_of_this_answer_may_run(service: StandIn, pa
 @pytest.mark.parametrize("path", ["/", PAGE, f"/tasks/{TASK_ID}", f"/tasks/{TASK_ID}/events", "/nowhere"])
 def test_every_answer_is_kept_out_of_caches_frames_and_referrers(service: StandIn, path: str) -> None:
     add_finished(service.store, task())
-    headers = ask(service, path).headers
+    headers = ask(service, path, headers=OPERATOR).headers
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["referrer-policy"] == "no-referrer"
     assert headers["cache-control"] == "no-store"
@@ -119,7 +119,7 @@ def test_every_answer_is_kept_out_of_caches_frames_and_referrers(service: StandI
 def test_the_overview_shows_the_newest_fifty_tasks_and_names_nobody(service: StandIn) -> None:
     for number in range(51):
         service.store.add_task(task(f"{number:032x}", task=f"harbour-{number}", received_at=float(number)), [])
-    text = ask(service, "/").text
+    text = ask(service, "/", headers=OPERATOR).text
     shown = re.findall(r">harbour-(\d+)<", text)
     assert shown == [str(number) for number in range(50, 0, -1)]
     assert EMAIL not in text
@@ -128,7 +128,7 @@ def test_the_overview_shows_the_newest_fifty_tasks_and_names_nobody(service: Sta
 
 def test_the_overview_says_how_a_task_stands(service: StandIn) -> None:
     add_finished(service.store, task())
-    text = ask(service, "/").text
+    text = ask(service, "/", headers=OPERATOR).text
     for shown in ("1 passed", "1 failed", "1 unknown", "1,234", "$0.0125", PUBLICATION.pages_url, PUBLICATION.repo_url):
         assert shown in text
 

@@ -21,8 +21,8 @@ from agent.worker.model_calls import Buyer
 from agent.worker.reader import Assessor
 from agent.worker.workshop import Workshop
 from agent.workspace import Workspace, sha256
-from tests.doors import TASK_ID, task
 from tests.harness import Internet
+from tests.routes import TASK_ID, task
 
 URL = "https://open.example/boats.json"
 DATA = b'[{"boats": 1234}]'

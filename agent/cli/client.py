@@ -1,4 +1,4 @@
-"""The evaluator's side of the door: a task file is read, sent and watched over HTTP."""
+"""A client of the API: reads task files, sends them and asks for their status."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,8 @@ from uuid import uuid4
 import httpx
 from pydantic import ValidationError
 
-from agent.cli.show import Status, plain
+from agent.api.schema import TaskStatus
+from agent.cli.show import plain
 from agent.errors import AgentError
 from agent.records import Json
 
@@ -33,12 +34,12 @@ def new_nonce() -> str:
     return str(uuid4())
 
 
-def client() -> httpx.AsyncClient:
+def open_client() -> httpx.AsyncClient:
     """Proxies of the environment are not for services on this machine."""
     return httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False)
 
 
-async def send(http: httpx.AsyncClient, url: str, task: Json) -> tuple[str, str]:
+async def send_task(http: httpx.AsyncClient, url: str, task: Json) -> tuple[str, str]:
     """Accepted or duplicate, and the address of the task's status. Raises AgentError with the service's sentence."""
     answer = _json(await _request(http, "POST", url, task), url)
     if not isinstance(answer.get("status_url"), str):
@@ -46,10 +47,10 @@ async def send(http: httpx.AsyncClient, url: str, task: Json) -> tuple[str, str]
     return str(answer.get("status")), urljoin(url, answer["status_url"])
 
 
-async def look(http: httpx.AsyncClient, status_url: str) -> Status:
+async def get_status(http: httpx.AsyncClient, status_url: str) -> TaskStatus:
     """The task's status now. Raises AgentError."""
     try:
-        return Status.model_validate(_json(await _request(http, "GET", status_url), status_url))
+        return TaskStatus.model_validate(_json(await _request(http, "GET", status_url), status_url))
     except ValidationError:
         raise AgentError(f"{status_url} answered something that is no status of a task") from None
 

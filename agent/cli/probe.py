@@ -59,8 +59,8 @@ async def _probed(choice: ModelChoice, settings: Settings, store: Store) -> Prob
     return Probed(choice.name, lines, interview.profile if interview.reached else None)
 
 
-def lend(settings: Settings, data_dir: Path) -> None:
-    """What is known of the models goes to a DATA_DIR of its own too, as `run` has one. Raises ConfigError."""
+def copy_profiles(settings: Settings, data_dir: Path) -> None:
+    """Gives another DATA_DIR what is known of the models. Raises ConfigError."""
     if not settings.database_url and not settings.data_dir.is_dir():
         return
     with suppress(OSError):

@@ -19,7 +19,7 @@ from rich.text import Text
 from agent.browser.chromium import Browser
 from agent.cli import client
 from agent.cli.demo.evaluator import Site, visit
-from agent.cli.demo.harness import Venue, venue
+from agent.cli.demo.harness import DemoHarness, demo_harness
 from agent.cli.demo.results import Result, compare, passed
 from agent.cli.demo.rounds import ROUNDS, Round
 from agent.cli.show import mark, plain
@@ -49,13 +49,13 @@ async def play(
     `model` overrides settings of the model: REPLAY, or nothing for the one of the environment.
     """
     with TemporaryDirectory(prefix="agent-demo-", ignore_cleanup_errors=True) as folder:
-        async with venue(console, Path(folder), port=wanted_port(port), model=model, github=github) as place:
-            seen = await runs_pages(place.settings.browser)
-            console.print(introduction(place, seen=seen))
+        async with demo_harness(console, Path(folder), port=wanted_port(port), model=model, github=github) as harness:
+            seen = await runs_pages(harness.settings.browser)
+            console.print(introduction(harness, seen=seen))
             results: list[Result] = []
             for round_ in ROUNDS if seen else [round_.without_browser() for round_ in ROUNDS]:
-                results.append(await play_round(place, round_, results))
-            console.print(Text(), results_table(results), conclusion(place, results, once=once))
+                results.append(await play_round(harness, round_, results))
+            console.print(Text(), results_table(results), conclusion(harness, results, once=once))
             if as_json:
                 console.file.write(json.dumps({"rounds": [result.as_json() for result in results]}) + "\n")
                 console.file.flush()
@@ -82,13 +82,13 @@ def wanted_port(port: int | None) -> int:
     return port or 0
 
 
-async def play_round(place: Venue, round_: Round, earlier: Sequence[Result]) -> Result:
+async def play_round(harness: DemoHarness, round_: Round, earlier: Sequence[Result]) -> Result:
     """Raises AgentError when the service does not take the task."""
     task, began = round_.request(nonce=client.new_nonce()), time.monotonic()
-    status, call = await place.deliver(task, f"round {round_.number}")
+    status, call = await harness.deliver(task, f"round {round_.number}")
     seconds = time.monotonic() - began
     rows = compare(round_, task, status, call, await looked_at(call), earlier)
-    return Result(round_.number, call, rows, status.usage.model_calls, seconds, await place.pictures(status))
+    return Result(round_.number, call, rows, status.usage.model_calls, seconds, await harness.pictures(status))
 
 
 async def looked_at(call: Json) -> Site | str:
@@ -110,9 +110,9 @@ async def stopped_by_signal() -> None:
 # -- what people read -----------------------------------------------------------------------------------------------
 
 
-def introduction(place: Venue, *, seen: bool) -> Text:
-    model = REPLAYED if (place.settings.llm_model or "").startswith("replay/") else LIVE
-    places = f"The service listens on {place.api_url}, its evaluator on {place.evaluation_url}"
+def introduction(harness: DemoHarness, *, seen: bool) -> Text:
+    model = REPLAYED if (harness.settings.llm_model or "").startswith("replay/") else LIVE
+    places = f"The service listens on {harness.api_url}, its evaluator on {harness.evaluation_url}"
     return Text("\n".join([places, model, *([] if seen else [UNSEEN]), ""]))
 
 
@@ -131,7 +131,7 @@ def results_table(results: Sequence[Result]) -> Table:
     return table
 
 
-def conclusion(place: Venue, results: Sequence[Result], *, once: bool) -> Text:
+def conclusion(harness: DemoHarness, results: Sequence[Result], *, once: bool) -> Text:
     verdicts = [row.verdict for result in results for row in result.rows]
     text = Text()
     if passed(results):
@@ -144,7 +144,7 @@ def conclusion(place: Venue, results: Sequence[Result], *, once: bool) -> Text:
         ("site", call.get("pages_url")),
         ("repository", call.get("repo_url")),
         *(("picture", url) for url in results[-1].pictures),
-        ("dashboard", place.api_url),
+        ("dashboard", harness.dashboard_url),
     ):
         text.append(f"{name:<12}{plain(url)}\n" if url else "")
     return text if once else text.append("Serving until Ctrl-C.\n", style="dim")

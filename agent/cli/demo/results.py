@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from agent.api.schema import TaskStatus
 from agent.cli.demo import grading
 from agent.cli.demo.evaluator import Site
 from agent.cli.demo.grading import Grade
 from agent.cli.demo.rounds import ROUNDS, Round
-from agent.cli.show import Status
 from agent.records import Json, Verdict
 
 WORDS: dict[Verdict, str] = {"pass": "passed", "fail": "failed", "unknown": "unknown"}
@@ -57,13 +57,13 @@ class Result:
 
 
 def compare(
-    round_: Round, task: Json, status: Status, call: Json, found: Site | str, earlier: Sequence[Result]
+    round_: Round, task: Json, status: TaskStatus, call: Json, found: Site | str, earlier: Sequence[Result]
 ) -> tuple[Row, ...]:
     """Every check of the round; `found` is the site, or why there is none to look at."""
     return (*asked(round_, status, found), *broken_rules(status), *observed(task, call, found, earlier))
 
 
-def asked(round_: Round, status: Status, found: Site | str) -> list[Row]:
+def asked(round_: Round, status: TaskStatus, found: Site | str) -> list[Row]:
     """The checks of this round, then those of earlier rounds, which must still hold."""
     lines = {check.id: check for check in status.checks}
     rows = []
@@ -79,7 +79,7 @@ def asked(round_: Round, status: Status, found: Site | str) -> list[Row]:
     return rows
 
 
-def broken_rules(status: Status) -> list[Row]:
+def broken_rules(status: TaskStatus) -> list[Row]:
     """Rules that the service itself found broken; the evaluator did not ask for them."""
     broken = [line for line in status.checks if line.id.startswith("rule:") and line.verdict == "fail"]
     return [Row(line.text, "fail", Grade(True, "not asked for"), line.evidence) for line in broken]
