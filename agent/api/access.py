@@ -17,6 +17,10 @@ UNAUTHORIZED = (
     "the service makes one and prints it when it starts"
 )
 CROSS_SITE = "other sites may not read this page: open it from the address bar"
+NOT_THE_OPERATOR = {
+    401: ("ADMIN_TOKEN is missing or wrong.", UNAUTHORIZED),
+    403: ("Another site's page sent the request.", CROSS_SITE),
+}
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/@?#\[\]\\]+?)\.?(?::([0-9]{1,5}))?")
 
 

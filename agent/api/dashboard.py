@@ -5,10 +5,10 @@ import time
 from fastapi import APIRouter, Depends
 from fastapi.responses import HTMLResponse
 
-from agent.api.access import CROSS_SITE, UNAUTHORIZED, SentByOperator, TheService, operator_only
+from agent.api.access import NOT_THE_OPERATOR, SentByOperator, TheService, operator_only
 from agent.api.openapi import OPERATOR, errors
 from agent.api.pages import page
-from agent.api.routes import NO_TASK, find
+from agent.api.routes import UNKNOWN_TASK, find
 from agent.api.schema import TaskStatus
 
 NEWEST = 50
@@ -22,7 +22,7 @@ router = APIRouter(tags=["dashboard"], default_response_class=HTMLResponse)
     operation_id="show_dashboard",
     summary="The newest tasks",
     dependencies=[Depends(operator_only)],
-    responses=errors({401: UNAUTHORIZED, 403: CROSS_SITE}),
+    responses=errors(NOT_THE_OPERATOR),
     openapi_extra=OPERATOR,
 )
 def overview(service: TheService) -> HTMLResponse:
@@ -34,7 +34,7 @@ def overview(service: TheService) -> HTMLResponse:
     "/tasks/{task_id}/page",
     operation_id="show_task",
     summary="A task as a live page",
-    responses=errors({404: NO_TASK}),
+    responses=errors(UNKNOWN_TASK),
 )
 def task_page(task_id: str, service: TheService, by_operator: SentByOperator) -> HTMLResponse:
     """With ADMIN_TOKEN it also shows the brief and the attachments."""

@@ -58,7 +58,7 @@ TASK_FIELDS = {
     "checks": "A list of sentences, `js:` expressions, `{js}` or `{selector}`; `skipped` lists what cannot be used.",
     "attachments": "A list of `{name, url}` with a data URI each; `skipped` lists what cannot be used.",
 }
-ACCEPTED_EXAMPLE: Json = {"status": "accepted", "id": TASK_ID, "status_url": f"/tasks/{TASK_ID}"}
+_ACCEPTED: Json = {"status": "accepted", "id": TASK_ID, "status_url": f"/tasks/{TASK_ID}"}
 STATUS_EXAMPLE: Json = {
     "id": TASK_ID,
     "task": "ferry-totals",
@@ -95,13 +95,15 @@ STATUS_EXAMPLE: Json = {
     "error": None,
 }
 
+EXAMPLES = {"send_task": _ACCEPTED, "get_task": STATUS_EXAMPLE}  # by operation: FastAPI would drop what is null in them
 
-def errors(sentences: Mapping[int, str]) -> dict[int | str, Json]:
-    """`responses` of a route: each status with a sentence that it may answer."""
-    described: dict[int | str, Json] = {
-        status: _problem(f"{text[0].upper()}{text[1:]}.", text, status) for status, text in sentences.items()
+
+def errors(described: Mapping[int, tuple[str, str]]) -> dict[int | str, Json]:
+    """`responses` of a route: for each status what it means, and a sentence that it may answer."""
+    answers: dict[int | str, Json] = {
+        status: _problem(meaning, sentence, status) for status, (meaning, sentence) in described.items()
     }
-    return {**described, "default": {"description": OTHER_ERRORS}}
+    return {**answers, "default": {"description": OTHER_ERRORS}}  # without it FastAPI adds a 422 of its own form
 
 
 def task_body() -> Json:
@@ -113,11 +115,6 @@ def task_body() -> Json:
     schema["required"].append("secret")
     content = {"application/json": {"schema": schema, "example": TASK_EXAMPLE}}
     return {"requestBody": {"required": True, "content": content}}
-
-
-def example(value: Json) -> Json:
-    """`responses` of a route that answers 200 with such a value."""
-    return {"content": {"application/json": {"example": value}}}
 
 
 def _problem(description: str, sentence: str, status: int = 0) -> Json:
@@ -147,6 +144,7 @@ def document(routes: Sequence[BaseRoute]) -> Json:
     components["schemas"] = {"Problem": Problem.model_json_schema(), **components["schemas"]}
     components["securitySchemes"] = SECURITY_SCHEMES
     for operation in (operation for path in api["paths"].values() for operation in path.values()):
-        # Whatever is not listed has the form of "default", so FastAPI's own 422 of another form is never added.
+        if example := EXAMPLES.get(operation["operationId"]):
+            operation["responses"]["200"]["content"]["application/json"]["example"] = example
         operation["responses"]["default"] = _problem(OTHER_ERRORS, "there is nothing at this address")
     return api

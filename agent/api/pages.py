@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 TEMPLATES = Path(__file__).parent.parent.parent / "templates" / "dashboard"
 
@@ -43,6 +44,12 @@ def pretty(value: object) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False)
 
 
+def inline_code(text: str) -> Markup:
+    """Text between backticks becomes code; all the rest stays text."""
+    parts = (Markup("<code>{}</code>" if n % 2 else "{}").format(part) for n, part in enumerate(text.split("`")))  # noqa: S704
+    return Markup("").join(parts)
+
+
 def is_web_address(url: object) -> bool:
     """Only these become links: a `javascript:` one would run."""
     try:
@@ -58,5 +65,5 @@ _environment = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_environment.filters.update(duration=duration, usd=usd, utc=utc, pretty=pretty)
+_environment.filters.update(duration=duration, usd=usd, utc=utc, pretty=pretty, inline_code=inline_code)
 _environment.tests["web_address"] = is_web_address

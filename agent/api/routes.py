@@ -9,10 +9,10 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
-from agent.api.access import CROSS_SITE, UNAUTHORIZED, TheService, operator_only
+from agent.api.access import NOT_THE_OPERATOR, TheService, operator_only
 from agent.api.body import read_body
 from agent.api.metrics import CONTENT_TYPE, exposition
-from agent.api.openapi import ACCEPTED_EXAMPLE, OPERATOR, STATUS_EXAMPLE, errors, example, task_body
+from agent.api.openapi import OPERATOR, errors, task_body
 from agent.api.schema import Health, NotReady, Ready, TaskAccepted, TaskStatus
 from agent.errors import BadRequest
 from agent.records import FINAL_STATES
@@ -22,12 +22,16 @@ POLL_S = 0.25  # how old a streamed event may be
 PING_S = 15  # proxies close a silent connection after 30 to 60 s
 NO_TASK = "there is no task with this id"
 NO_SCREENSHOT = "there is no screenshot of this name"
+UNKNOWN_TASK = {404: ("No task has this id.", NO_TASK)}
 REFUSALS = {
-    403: "the secret is missing or wrong",
-    408: "the body did not arrive within 60 s",
-    413: "the body is over the limit of 25000000 bytes: send less",
-    422: "brief is missing",
-    503: "1000 tasks are waiting already: send it again later",
+    403: ("The secret is missing, no string or wrong.", "the secret is missing or wrong"),
+    408: ("The body arrives too slowly.", "the body did not arrive within 60 s"),
+    413: ("The body is larger than MAX_BODY_BYTES.", "the body is over the limit of 25000000 bytes: send less"),
+    422: ("The body is no JSON object, or a required field is missing or odd.", "brief is missing"),
+    503: (
+        "No model is configured, or QUEUE_LIMIT tasks are waiting: send it again after `Retry-After` seconds.",
+        "1000 tasks are waiting already: send it again later",
+    ),
 }
 
 router = APIRouter()
@@ -41,7 +45,7 @@ router = APIRouter()
     tags=["tasks"],
     operation_id="send_task",
     summary="Send a task",
-    responses={200: example(ACCEPTED_EXAMPLE), **errors(REFUSALS)},
+    responses=errors(REFUSALS),
     openapi_extra=task_body(),
 )
 async def handle_task(request: Request, service: TheService) -> TaskAccepted:
@@ -56,7 +60,7 @@ async def handle_task(request: Request, service: TheService) -> TaskAccepted:
     tags=["tasks"],
     operation_id="get_task",
     summary="The status of a task",
-    responses={200: example(STATUS_EXAMPLE), **errors({404: NO_TASK})},
+    responses=errors(UNKNOWN_TASK),
 )
 def task(task_id: str, service: TheService) -> TaskStatus:
     return TaskStatus.of(find(service.store, task_id))
@@ -68,7 +72,10 @@ def task(task_id: str, service: TheService) -> TaskStatus:
     operation_id="get_screenshot",
     summary="A picture of the published page",
     response_class=Response,
-    responses={200: {"content": {"image/png": {}}}, **errors({404: NO_SCREENSHOT})},
+    responses={
+        200: {"content": {"image/png": {}}},
+        **errors({404: ("No such task, or no such picture of it.", NO_SCREENSHOT)}),
+    },
 )
 def screenshot(task_id: str, name: str, service: TheService) -> Response:
     """What a stored picture shows never changes."""
@@ -87,7 +94,7 @@ def screenshot(task_id: str, name: str, service: TheService) -> Response:
     responses={
         200: {"content": {"text/event-stream": {}}},
         204: {"description": "The task has ended, and all its events were seen: do not connect again."},
-        **errors({404: NO_TASK}),
+        **errors(UNKNOWN_TASK),
     },
 )
 async def events(task_id: str, request: Request, service: TheService) -> Response:
@@ -168,7 +175,7 @@ async def readyz(service: TheService) -> Ready | JSONResponse:
     summary="Figures for Prometheus",
     response_class=PlainTextResponse,
     dependencies=[Depends(operator_only)],
-    responses=errors({401: UNAUTHORIZED, 403: CROSS_SITE}),
+    responses=errors(NOT_THE_OPERATOR),
     openapi_extra=OPERATOR,
 )
 def metrics(service: TheService) -> Response:
