@@ -36,7 +36,7 @@
 
 import sys
 
-HOW = "use .venv/bin/python main.py after make demo, or uv run main.py, or pip install -r requirements.txt"
+HOW = "run .venv/bin/python main.py after make demo, or uv run main.py"
 
 if sys.version_info < (3, 11):  # noqa: UP036 - read by an older Python, which must understand all of this file
     sys.exit("Python 3.11 or newer is needed and this is " + sys.version.split()[0] + ": " + HOW)
@@ -53,4 +53,12 @@ try:
 except ModuleNotFoundError as error:
     if error.name is None or error.name.split(".")[0] == "agent":
         raise
-    sys.exit("The package " + error.name + " is missing from " + sys.executable + ": " + HOW)
+    sys.exit(
+        "The package "
+        + error.name
+        + " is missing from "
+        + sys.executable
+        + ": "
+        + HOW
+        + ", or pip install -r requirements.txt"
+    )

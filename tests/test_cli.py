@@ -1,5 +1,6 @@
 """The commands keep their word: one sentence and a fitting exit code, nothing launched that need not be."""
 
+import ast
 import asyncio
 import io
 import json
@@ -113,9 +114,39 @@ def test_a_taken_port_is_named_before_anything_starts(run: Run, taken_port: int,
 
 def test_help_waits_for_no_web_framework_database_or_model() -> None:
     heavy = {"fastapi", "uvicorn", "sqlalchemy", "dbos", "litellm", "httpx", "pydantic"}
-    code = f"import sys, agent.cli; print(sorted({heavy} & set(sys.modules)))"
+    code = f"import sys, agent.cli.main; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+# -- a Python that cannot run this ----------------------------------------------------------------------------------
+
+OLD = "import runpy, sys; sys.version_info = (3, 10, 4); sys.argv = ['{0}']; runpy.run_path('{0}', run_name='__main__')"
+
+
+@pytest.mark.parametrize("script", ["main.py", "send_task.py"])
+@pytest.mark.parametrize(
+    ("command", "sentence"),
+    [
+        (["-S", "{0}"], "The package typer is missing from "),
+        (["-c", OLD], "Python 3.11 or newer is needed and this is "),
+    ],
+    ids=["without the dependencies", "too old"],
+)
+def test_a_python_that_cannot_run_this_says_in_one_sentence_what_to_do(
+    script: str, command: list[str], sentence: str
+) -> None:
+    arguments = [part.format(ROOT / script) for part in command]
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert done.stderr.startswith(sentence)
+    assert ".venv/bin/python main.py after make demo" in done.stderr
+
+
+@pytest.mark.parametrize("script", ["main.py", "send_task.py"])
+def test_an_old_python_understands_the_file_that_tells_it_so(script: str) -> None:
+    source = (ROOT / script).read_text(encoding="ascii")
+    ast.parse(source, feature_version=(3, 5))
 
 
 # -- send -----------------------------------------------------------------------------------------------------------

@@ -1,13 +1,22 @@
 """What the pages promise: nothing a task says is ever more than text, and nobody is named."""
 
+import asyncio
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from playwright import async_api as playwright
+from pydantic import SecretStr
 
+from agent.api.app import http_app
 from agent.api.pages import duration, is_web_address
-from agent.records import Attempt, Check, Fetched, Finding, Skipped
+from agent.api.servers import listen, served
+from agent.browser.chromium import NoBrowser, find
+from agent.records import Attachment, Attempt, Check, Fetched, Finding, Skipped
+from tests.reviewer import browser_needed
 from tests.routes import EMAIL, NONCE, OPERATOR, PUBLICATION, TASK_ID, StandIn, add_finished, ask, stand_in, task
 
 HOSTILE = """</title><script>alert("1")</script><img src=x onerror='alert(2)'>"""
@@ -135,9 +144,65 @@ def test_the_overview_says_how_a_task_stands(service: StandIn) -> None:
 
 def test_the_page_of_a_task_follows_its_events_until_it_ends(service: StandIn) -> None:
     service.store.add_task(task(), [])
-    assert 'new EventSource("events")' in ask(service, PAGE).text
+    assert "new EventSource(" in ask(service, PAGE).text
     service.store.update(TASK_ID, state="done", stage="done")
-    assert "new EventSource" not in ask(service, PAGE).text
+    assert "new EventSource(" not in ask(service, PAGE).text
+
+
+def test_the_page_of_a_task_shows_what_was_asked_to_the_operator_alone(service: StandIn) -> None:
+    data = Attachment(name="ferries.csv", sha256="0" * 64, size_bytes=1_234, media_type="text/csv")
+    service.store.add_task(task(attachments=(data,)), [])
+    shown = ask(service, PAGE, headers=OPERATOR).text
+    for private in ("canary-brief", "ferries.csv", "1,234", "text/csv"):
+        assert private in shown
+    for headers in ({}, {"Authorization": "Bearer wrong"}, OPERATOR | {"Sec-Fetch-Site": "cross-site"}):
+        answer = ask(service, PAGE, headers=headers)
+        assert answer.status_code == 200
+        assert "canary-brief" not in answer.text
+        assert "ferries.csv" not in answer.text
+
+
+def test_live_pages_work_when_they_were_opened_by_an_address_with_the_token(tmp_path: Path) -> None:
+    """Chromium refuses to fetch a relative address on such a page."""
+
+    async def watch() -> None:
+        service = stand_in(tmp_path, admin_token=SecretStr("a-token"))
+        service.store.add_task(task(), [])
+        async with serving(service) as port, chromium() as browser:
+            address = f"http://admin:a-token@127.0.0.1:{port}"
+            context = await browser.new_context()
+            overview, page = await context.new_page(), await context.new_page()
+            await overview.goto(f"{address}/")
+            await page.goto(f"{address}{PAGE}")
+            service.store.add_task(task("1" * 32, task="another harbour"), [])
+            service.store.update(TASK_ID, state="running", stage="publish")
+            await overview.get_by_text("another harbour").wait_for()
+            await page.get_by_text("in stage publish").wait_for()
+            await page.get_by_text("canary-brief").wait_for()
+            await overview.get_by_text("another harbour").click()
+            await overview.get_by_text("canary-brief").wait_for()
+
+    with browser_needed():
+        asyncio.run(watch())
+
+
+@asynccontextmanager
+async def chromium() -> AsyncIterator[playwright.Browser]:
+    """One with a network, as people have it. Raises NoBrowser."""
+    async with playwright.async_playwright() as driver:
+        try:
+            browser = await driver.chromium.launch(executable_path=find("auto"))
+        except playwright.Error as error:
+            raise NoBrowser(error.message) from None
+        yield browser
+        await browser.close()
+
+
+@asynccontextmanager
+async def serving(service: StandIn) -> AsyncIterator[int]:
+    with closing(listen("127.0.0.1", 0, "PORT")) as sock:
+        async with served(http_app(service), sock):
+            yield sock.getsockname()[1]
 
 
 @pytest.mark.parametrize(
