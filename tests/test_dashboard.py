@@ -174,13 +174,14 @@ def test_live_pages_work_when_they_were_opened_by_an_address_with_the_token(tmp_
             overview, page = await context.new_page(), await context.new_page()
             await overview.goto(f"{address}/")
             await page.goto(f"{address}{PAGE}")
-            service.store.add_task(task("1" * 32, task="another harbour"), [])
+            add_finished(service.store, task("1" * 32, task="another harbour"))
             service.store.update(TASK_ID, state="running", stage="publish")
             await overview.get_by_text("another harbour").wait_for()
             await page.get_by_text("in stage publish").wait_for()
             await page.get_by_text("canary-brief").wait_for()
             await overview.get_by_text("another harbour").click()
             await overview.get_by_text("canary-brief").wait_for()
+            assert "a-token" not in overview.url
 
     with browser_needed():
         asyncio.run(watch())
