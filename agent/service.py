@@ -214,7 +214,7 @@ def local_url(host: str, port: int) -> str:
 
 
 def kept_admin_token(settings: Settings, store: Store) -> SecretStr:
-    """ADMIN_TOKEN, else a random one: made once, and kept where the tasks are, in DATA_DIR or in Postgres."""
+    """ADMIN_TOKEN, else a random one, made once and kept where the tasks are: in DATA_DIR or in Postgres."""
     if settings.admin_token:
         return settings.admin_token
     new = secrets.token_urlsafe()

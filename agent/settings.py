@@ -17,7 +17,7 @@ MIN_SECRET_CHARS = 6  # shorter values would be found by chance
 
 
 class Settings(BaseSettings):
-    """Every setting of README's table, by its environment variable in lower case."""
+    """Every setting of docs/settings.md, by its environment variable in lower case."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, populate_by_name=True)
 

@@ -1,4 +1,4 @@
-"""The routes without an engine behind them: a service that takes what it is told to take, over a real store."""
+"""The routes without an engine behind them: a stand-in for the service over a real store."""
 
 import asyncio
 from base64 import b64encode

@@ -26,6 +26,7 @@ from agent.api.app import App, create_app, dashboard_url, http_app
 from agent.api.body import read_body
 from agent.api.servers import listen, served
 from agent.errors import BadRequest, ConfigError
+from agent.events import configure
 from agent.records import Usage
 from agent.service import kept_admin_token
 from agent.settings import Settings
@@ -146,6 +147,7 @@ def test_a_body_that_breaks_off_is_not_taken() -> None:
 def test_a_fault_repeats_nothing_of_the_request_neither_to_the_sender_nor_in_the_log(
     service: StandIn, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    configure([], as_json=True)  # whatever another test has made of the log
     service.refusal = ValueError("input was 'canary-of-the-body'")
     answer = ask(service, "/handle_task", method="POST", body=b'{"brief": "canary-of-the-body"}')
     written = "".join(capfd.readouterr())
@@ -578,8 +580,8 @@ UVICORN = "uvicorn.run(create_app(service.settings, start), port=0)"
 @pytest.mark.parametrize(
     ("server", "listening", "number", "status"),
     [
-        (OWN, "web.listening", signal.SIGTERM, 0),
-        (OWN, "web.listening", signal.SIGINT, 0),
+        (OWN, "http.listening", signal.SIGTERM, 0),
+        (OWN, "http.listening", signal.SIGINT, 0),
         (UVICORN, "running on", signal.SIGTERM, -signal.SIGTERM),
     ],
 )

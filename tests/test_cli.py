@@ -206,8 +206,8 @@ def test_send_new_has_a_nonce_of_its_own(run: Run, tmp_path: Path) -> None:
     [
         (answer(403, b'{"error": "the secret is missing or wrong"}'), "answered 403: the secret is missing or wrong"),
         (answer(502, b"<html>"), "answered 502"),
-        (answer(200, b"<html>"), "answered no JSON object"),
-        (answer(200, b"{}"), "named no status_url"),
+        (answer(200, b"<html>"), "did not answer with a JSON object"),
+        (answer(200, b"{}"), "without a status_url"),
         (answer(403, b'{"error": "\\u001b[2Jred"}'), "answered 403: [2Jred"),
     ],
 )
@@ -294,7 +294,7 @@ HEALTHY = {
 
 
 def doctored(run: Run, **environment: str) -> tuple[int, dict[str, str]]:
-    """Exit code, and what must be mended with its remedy."""
+    """Exit code, and what must be fixed, and how."""
     code, out, err = run("doctor", **environment)
     assert err == ""
     assert "canary" not in out
@@ -328,7 +328,7 @@ def test_doctor_looks_at_everything_and_names_the_model_and_its_variable(run: Ru
         ("settings", {"OTEL_TRACES_EXPORTER": "pigeon"}, "OTEL_TRACES_EXPORTER"),
     ],
 )
-def test_doctor_names_what_must_be_mended(run: Run, what: str, environment: dict[str, str], remedy: str) -> None:
+def test_doctor_names_what_must_be_fixed(run: Run, what: str, environment: dict[str, str], remedy: str) -> None:
     code, bad = doctored(run, **HEALTHY | environment)
     assert code == 1
     assert remedy in bad[what]

@@ -1,4 +1,4 @@
-"""The demo's evaluator sees what is wrong with its own eyes, and the demo tells the truth about both rounds."""
+"""The demo's evaluator finds what is wrong by itself, and the demo reports both rounds truthfully."""
 
 import asyncio
 import io

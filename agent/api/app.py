@@ -57,7 +57,7 @@ class App:
         settings = self._settings or Settings.load()
         async with AsyncExitStack() as stack:
             sites_port = settings.sites_port if settings.sites_port != settings.port else 0
-            if sites_port:  # opened first: a taken port must be known before the engine takes tasks up
+            if sites_port:  # opened first: a taken port must be noticed before the engine resumes tasks
                 sock = stack.enter_context(closing(listen(settings.host, sites_port, "SITES_PORT")))
             service = await stack.enter_async_context(self._start(settings))
             if sites_port:
@@ -74,7 +74,7 @@ class App:
                 await send({"type": "lifespan.startup.failed", "message": str(error)})
                 return
             except Exception:
-                # uvicorn would take it for an app without a lifespan, and serve.
+                # uvicorn would think that the app has no lifespan, and serve.
                 await send({"type": "lifespan.startup.failed", "message": traceback.format_exc()})
                 raise
             await send({"type": "lifespan.startup.complete"})
@@ -119,7 +119,7 @@ async def _serve(app: App, settings: Settings) -> None:
 
 
 def dashboard_url(settings: Settings, token: SecretStr, sock: socket) -> str:
-    """Opens the dashboard where ADMIN_TOKEN is not set; one that is set stays out of the output."""
+    """With the token that the service made; an ADMIN_TOKEN that was set stays out of the output."""
     url = local_url(settings.host, sock.getsockname()[1]) + "/"
     if settings.admin_token:
         return f"{url} (the password is ADMIN_TOKEN)"

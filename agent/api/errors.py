@@ -45,7 +45,7 @@ class SafeHeaders:
         except Exception as error:  # noqa: BLE001 - the last boundary: the server behind it would log the message
             frames = traceback.extract_tb(error.__traceback__)[-4:]
             places = " < ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in reversed(frames))
-            emit("web.fault", error=type(error).__name__, at=places)
+            emit("http.fault", error=type(error).__name__, at=places)
 
 
 def register_error_handlers(app: FastAPI) -> None:

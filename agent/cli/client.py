@@ -43,7 +43,7 @@ async def send_task(http: httpx.AsyncClient, url: str, task: Json) -> tuple[str,
     """Accepted or duplicate, and the address of the task's status. Raises AgentError with the service's sentence."""
     answer = _json(await _request(http, "POST", url, task), url)
     if not isinstance(answer.get("status_url"), str):
-        raise AgentError(f"{url} took the task but named no status_url: is it this service?")
+        raise AgentError(f"{url} accepted the task without a status_url: is it this service?")
     return str(answer.get("status")), urljoin(url, answer["status_url"])
 
 
@@ -52,7 +52,7 @@ async def get_status(http: httpx.AsyncClient, status_url: str) -> TaskStatus:
     try:
         return TaskStatus.model_validate(_json(await _request(http, "GET", status_url), status_url))
     except ValidationError:
-        raise AgentError(f"{status_url} answered something that is no status of a task") from None
+        raise AgentError(f"{status_url} did not answer with the status of a task") from None
 
 
 async def _request(http: httpx.AsyncClient, method: str, url: str, body: Json | None = None) -> httpx.Response:
@@ -73,5 +73,5 @@ def _json(response: httpx.Response, url: str) -> Json:
         sentence = answer.get("error") if isinstance(answer, dict) else None
         raise AgentError(f"{url} answered {response.status_code}: {plain(sentence or response.reason_phrase)}")
     if not isinstance(answer, dict):
-        raise AgentError(f"{url} answered no JSON object: is it this service?")
+        raise AgentError(f"{url} did not answer with a JSON object: is it this service?")
     return answer

@@ -80,7 +80,7 @@ def table(diagnoses: Sequence[Diagnosis]) -> Table:
 async def secret(settings: Settings) -> str:
     length = len(settings.secret.get_secret_value())
     if length < MIN_SECRET_CHARS:
-        raise ConfigError(f"SECRET has {length} characters, too few to keep it out of logs and sites: use 12 or more")
+        raise ConfigError(f"SECRET has {length} characters, too few to recognise it in logs and sites: use 12 or more")
     return f"{length} characters"
 
 
@@ -109,7 +109,7 @@ async def profiles(settings: Settings) -> str:
         with closing(await asyncio.to_thread(Store, settings.database)) as store:
             known = {profile.key: profile for profile in store.profiles([choice.profile_key for choice in choices])}
     except ConfigError:  # the line of the database says why
-        return "unknown while the database does not answer"
+        return "unknown until the database answers"
     return (
         "; ".join(f"{choice.name}: {_capabilities(known.get(choice.profile_key))}" for choice in choices) or "no model"
     )
@@ -239,7 +239,10 @@ async def callbacks(settings: Settings) -> str:
 
 
 async def contact(settings: Settings) -> str:
-    return settings.contact or "not set: some public APIs, such as data.sec.gov, refuse who does not say whom to ask"
+    return (
+        settings.contact
+        or "not set: some public APIs, such as data.sec.gov, refuse requests that do not say whom to ask"
+    )
 
 
 async def prompts(settings: Settings) -> str:

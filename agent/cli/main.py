@@ -1,4 +1,4 @@
-"""The commands for people. Whatever goes wrong is one sentence with its remedy, never a traceback."""
+"""The commands for people. Whatever goes wrong is one sentence that says what to do, never a traceback."""
 
 import asyncio
 import json
@@ -30,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-TaskFile = Annotated[Path, typer.Argument(metavar="FILE", help="A task as JSON; keys that begin with _ are left out.")]
+TaskFile = Annotated[Path, typer.Argument(metavar="FILE", help="A task as JSON; keys that begin with _ are ignored.")]
 TaskId = Annotated[str, typer.Argument(metavar="ID", help="The id that the POST answered.")]
 
 
@@ -64,11 +64,13 @@ def serve() -> None:
 def demo(
     once: Annotated[bool, typer.Option("--once", help="End by itself instead of going on serving.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The last line of the output is the result as JSON.")] = False,
-    live: Annotated[bool, typer.Option("--live", help="Ask the model of the environment, not the replay.")] = False,
+    live: Annotated[
+        bool, typer.Option("--live", help="Ask the live model of the environment, not the recording.")
+    ] = False,
     port: Annotated[int | None, typer.Option(help="Port of the API; a free one unless PORT is set.")] = None,
-    github: Annotated[bool, typer.Option("--github", help="Publish to a GitHub Pages of its own on loopback.")] = False,
+    github: Annotated[bool, typer.Option("--github", help="Publish to a GitHub double on loopback.")] = False,
 ) -> None:
-    """Two rounds of a task on this machine, end to end, graded by an evaluator of its own."""
+    """Take a task through two rounds on this machine, graded by an evaluator of its own."""
     from agent.cli.demo.demo import REPLAY, play
 
     model = {} if live else REPLAY
@@ -125,7 +127,7 @@ def run(
 
 @app.command()
 def show(task_id: TaskId) -> None:
-    """All that is known about a task of DATA_DIR or DATABASE_URL."""
+    """Show everything known about a task of DATA_DIR or DATABASE_URL."""
     from agent.api.schema import TaskStatus
     from agent.cli import show
 
@@ -190,7 +192,7 @@ def probe(
 
 
 def _settings() -> "Settings":
-    """For commands that take no request, and so need no SECRET."""
+    """For commands that accept no request, and so need no SECRET."""
     from agent.cli.client import new_nonce
     from agent.settings import Settings
 

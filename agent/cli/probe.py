@@ -1,4 +1,4 @@
-"""Asks every configured model what it can do, keeps and shows the answers: about 2,000 tokens a model."""
+"""Asks every configured model what it can do; keeps and shows the answers. About 2,000 tokens a model."""
 
 import asyncio
 import time
@@ -27,7 +27,7 @@ from agent.tools import registry
 
 @dataclass(frozen=True)
 class Probed:
-    """One model. `profile` is None when it could not be reached: then the profile it had is kept."""
+    """One model. `profile` is None when it could not be reached: its earlier profile is kept."""
 
     model: str
     lines: Sequence[Line]
@@ -40,7 +40,7 @@ async def probe(settings: Settings) -> list[Probed]:
     if not choices:
         raise ConfigError(NO_MODEL)
     if choices[0].provider == REPLAY:
-        raise ConfigError(f"{choices[0].name} is a recording and can do nothing else: set LLM_MODEL to a live model")
+        raise ConfigError(f"{choices[0].name} is a recording: set LLM_MODEL to a live model")
     with suppress(OSError):  # then the store says what is wrong
         settings.data_dir.mkdir(parents=True, exist_ok=True)
     with closing(await asyncio.to_thread(Store, settings.database)) as store:

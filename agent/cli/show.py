@@ -1,4 +1,4 @@
-"""A task on a terminal: one line while it runs, the whole record when asked. Every word of it is hostile text."""
+"""A task on a terminal: one line while it runs, or the whole record. Every word of it is hostile text."""
 
 import asyncio
 import time
@@ -21,7 +21,7 @@ POLL_S = 0.15
 
 
 def record(status: TaskStatus, *, now: float) -> RenderableType:
-    """All that is known about a task."""
+    """Everything known about a task."""
     parts: list[RenderableType] = [_facts(status, now)]
     if status.checks:
         parts += [Text(), check_table(status.checks)]
@@ -58,7 +58,7 @@ async def follow(get_status: Callable[[], Awaitable[TaskStatus]], console: Conso
 
 
 def line(status: TaskStatus) -> str:
-    """How far a task is, without the time."""
+    """The progress of a task, without the time."""
     words = [status.stage if not status.ended else status.state]
     if status.checks:
         words.append(f"{status.count('pass')} of {len(status.checks)} checks pass")

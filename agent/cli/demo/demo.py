@@ -1,6 +1,6 @@
-"""A task in two rounds, end to end on this machine: every part is the real one, only the model's answers are recorded.
+"""A task in two rounds, end to end on this machine: only the model's answers are recorded, every other part is real.
 
-The service runs behind its own ports; the demo is a client of it, and the evaluator a stranger to it.
+The service listens on its own ports; the demo is a client of it, and the evaluator shares nothing with it.
 """
 
 import asyncio
@@ -34,11 +34,11 @@ REPLAY: Json = {
     "llm_api_key": None,
 }
 REPLAYED = """\
-The model is replayed: its answers were written beforehand (examples/demo.replay.json), all other parts are real.
-With a live model: set LLM_MODEL and its key, then run python main.py demo --live"""
-UNSEEN = """\
-There is no Chromium here: pages are read, not run, and the checks are such that reading decides them."""
-LIVE = "The model is the live one that this environment names."
+The model is replayed: its answers were recorded (examples/demo.replay.json), every other part is real.
+With a live model: set LLM_MODEL and its key, then run .venv/bin/python main.py demo --live"""
+NO_BROWSER = """\
+There is no Chromium here: pages are read, not run, and the checks are ones that reading can decide."""
+LIVE = "The model is the live one of this environment."
 
 
 async def play(
@@ -50,10 +50,10 @@ async def play(
     """
     with TemporaryDirectory(prefix="agent-demo-", ignore_cleanup_errors=True) as folder:
         async with demo_harness(console, Path(folder), port=wanted_port(port), model=model, github=github) as harness:
-            seen = await runs_pages(harness.settings.browser)
-            console.print(introduction(harness, seen=seen))
+            runs = await can_run_pages(harness.settings.browser)
+            console.print(introduction(harness, runs_pages=runs))
             results: list[Result] = []
-            for round_ in ROUNDS if seen else [round_.without_browser() for round_ in ROUNDS]:
+            for round_ in ROUNDS if runs else [round_.without_browser() for round_ in ROUNDS]:
                 results.append(await play_round(harness, round_, results))
             console.print(Text(), results_table(results), conclusion(harness, results, once=once))
             if as_json:
@@ -64,7 +64,7 @@ async def play(
     return passed(results)
 
 
-async def runs_pages(browser: str) -> bool:
+async def can_run_pages(browser: str) -> bool:
     """Whether a Chromium starts here."""
     async with aclosing(Browser(browser)) as chromium:
         try:
@@ -87,12 +87,12 @@ async def play_round(harness: DemoHarness, round_: Round, earlier: Sequence[Resu
     task, began = round_.request(nonce=client.new_nonce()), time.monotonic()
     status, call = await harness.deliver(task, f"round {round_.number}")
     seconds = time.monotonic() - began
-    rows = compare(round_, task, status, call, await looked_at(call), earlier)
+    rows = compare(round_, task, status, call, await visited(call), earlier)
     return Result(round_.number, call, rows, status.usage.model_calls, seconds, await harness.pictures(status))
 
 
-async def looked_at(call: Json) -> Site | str:
-    """The site, or why there is none to look at."""
+async def visited(call: Json) -> Site | str:
+    """The site, or why there is none."""
     try:
         return await visit(call) if call else "no call back came"
     except AgentError as error:
@@ -110,10 +110,10 @@ async def stopped_by_signal() -> None:
 # -- what people read -----------------------------------------------------------------------------------------------
 
 
-def introduction(harness: DemoHarness, *, seen: bool) -> Text:
+def introduction(harness: DemoHarness, *, runs_pages: bool) -> Text:
     model = REPLAYED if (harness.settings.llm_model or "").startswith("replay/") else LIVE
     places = f"The service listens on {harness.api_url}, its evaluator on {harness.evaluation_url}"
-    return Text("\n".join([places, model, *([] if seen else [UNSEEN]), ""]))
+    return Text("\n".join([places, model, *([] if runs_pages else [NO_BROWSER]), ""]))
 
 
 def results_table(results: Sequence[Result]) -> Table:
@@ -138,7 +138,7 @@ def conclusion(harness: DemoHarness, results: Sequence[Result], *, once: bool) -
         text.append(f"\nBoth rounds were called back, and all {len(verdicts)} checks hold.\n", style="bold green")
     else:
         bad = len(verdicts) - verdicts.count("pass")
-        text.append(f"\nNot all is well: {bad} of {len(verdicts)} checks do not hold.\n", style="bold red")
+        text.append(f"\n{bad} of {len(verdicts)} checks do not hold.\n", style="bold red")
     call = results[-1].call
     for name, url in (
         ("site", call.get("pages_url")),

@@ -1,4 +1,4 @@
-"""The service with the embedded default of every part and an evaluator that waits for its call: all on this machine."""
+"""The service with every part embedded, and an evaluator that waits for its call: all on this machine."""
 
 import asyncio
 import secrets
@@ -58,7 +58,7 @@ class DemoHarness:
         return await client.get_status(self.http, f"{self.api_url}/tasks/{task_id}")
 
     async def pictures(self, status: TaskStatus) -> tuple[str, ...]:
-        """Their addresses, when they were taken: that begins when the call back has left."""
+        """Addresses of the screenshots. They are taken after the call back."""
         until = time.monotonic() + (0 if status.browser.startswith("nothing") else PICTURES_S)
         while not status.screenshots and time.monotonic() < until:
             await asyncio.sleep(0.2)

@@ -1,4 +1,4 @@
-"""What a round came to: every check in two pairs of eyes, the service's record and the evaluator's."""
+"""The result of a round: each check as the service recorded it and as the evaluator found it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ WORDS: dict[Verdict, str] = {"pass": "passed", "fail": "failed", "unknown": "unk
 
 @dataclass(frozen=True)
 class Row:
-    """One check in two pairs of eyes: the service's record, which has no say where it is None, and the evaluator."""
+    """One check, judged twice: by the service, None where it gave no verdict, and by the evaluator."""
 
     text: str
     service: Verdict | None
@@ -32,7 +32,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Result:
-    """What one round came to."""
+    """The result of one round."""
 
     number: int
     call: Json  # the call back; empty when none came
@@ -59,7 +59,7 @@ class Result:
 def compare(
     round_: Round, task: Json, status: TaskStatus, call: Json, found: Site | str, earlier: Sequence[Result]
 ) -> tuple[Row, ...]:
-    """Every check of the round; `found` is the site, or why there is none to look at."""
+    """Every check of the round; `found` is the site, or why there is none."""
     return (*asked(round_, status, found), *broken_rules(status), *observed(task, call, found, earlier))
 
 
@@ -80,7 +80,7 @@ def asked(round_: Round, status: TaskStatus, found: Site | str) -> list[Row]:
 
 
 def broken_rules(status: TaskStatus) -> list[Row]:
-    """Rules that the service itself found broken; the evaluator did not ask for them."""
+    """Rules that the site breaks according to the service; the evaluator did not ask for them."""
     broken = [line for line in status.checks if line.id.startswith("rule:") and line.verdict == "fail"]
     return [Row(line.text, "fail", Grade(True, "not asked for"), line.evidence) for line in broken]
 
