@@ -34,11 +34,31 @@
 # ///
 """The app for uvicorn (`uvicorn main:app`), the commands for people (`python main.py --help`)."""
 
-if __name__ == "__main__":
-    from agent.cli.main import main
+import sys
 
-    main()
-else:
-    from agent.api.app import create_app
+HOW = "run .venv/bin/python main.py after make demo, or uv run main.py"
 
-    app = create_app()
+if sys.version_info < (3, 11):  # noqa: UP036 - read by an older Python, which must understand all of this file
+    sys.exit("Python 3.11 or newer is needed and this is " + sys.version.split()[0] + ": " + HOW)
+
+try:
+    if __name__ == "__main__":
+        from agent.cli.main import main
+
+        main()
+    else:
+        from agent.api.app import create_app
+
+        app = create_app()
+except ModuleNotFoundError as error:
+    if error.name is None or error.name.split(".")[0] == "agent":
+        raise
+    sys.exit(
+        "The package "
+        + error.name
+        + " is missing from "
+        + sys.executable
+        + ": "
+        + HOW
+        + ", or pip install -r requirements.txt"
+    )

@@ -23,7 +23,7 @@ def _keys_by_variable() -> dict[str, SecretStr]:
 
 
 class Settings(BaseSettings):
-    """Every setting of README's table, by its environment variable in lower case."""
+    """Every setting of docs/settings.md, by its environment variable in lower case."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, populate_by_name=True)
 

@@ -81,6 +81,12 @@ profiles = sa.Table(
     sa.Column("version", sa.Integer, nullable=False),
     sa.Column("profile", sa.Text, nullable=False),  # Capabilities as JSON
 )
+kept = sa.Table(
+    "kept",
+    metadata,
+    sa.Column("name", sa.String, primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
+)
 workers = sa.Table(
     "workers",
     metadata,
@@ -393,6 +399,15 @@ class Store:
         """A dead worker whose tasks could not be taken over is told to the next one that asks."""
         with self._engine.begin() as db:
             db.execute(self._insert(workers).values(id=worker_id, seen=0).on_conflict_do_nothing())
+
+    # -- what all processes of a service share -----------------------------------------------------------------------
+
+    def keep(self, name: str, value: str) -> str:
+        """The value of this name: the first one that was ever kept."""
+        with self._engine.begin() as db:
+            db.execute(self._insert(kept).values(name=name, value=value).on_conflict_do_nothing())
+            found: str = db.execute(sa.select(kept.c.value).where(kept.c.name == name)).scalar_one()
+            return found
 
     # -- helpers ---------------------------------------------------------------------------------------------------
 

@@ -367,7 +367,7 @@ def serving(configured: Settings, internet: "Internet | None" = None) -> Iterato
     """The service, up and open. One a process at a time: the engine is global to it."""
     from agent.service import running
 
-    start = partial(running, web=internet.client) if internet else None
+    start = partial(running, web=internet.client) if internet else running
     server = uvicorn.Server(
         uvicorn.Config(create_app(configured, start), host="127.0.0.1", port=configured.port, log_level="warning")
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from agent.cli.probe import lend
+from agent.cli.probe import copy_profiles
 from agent.llm.capabilities import HARD_FILES, LEFT, READY, RIGHT, Probe
 from agent.llm.choice import choose_models
 from agent.llm.gateway import Gateway
@@ -159,7 +159,7 @@ def test_what_is_known_is_lent_to_a_data_dir_of_its_own(tmp_path: Path) -> None:
     here.data_dir.mkdir()
     (one,) = choose_models(here)
     known_to(here, test={"tools": False})
-    lend(here, tmp_path / "there")
+    copy_profiles(here, tmp_path / "there")
     with closing(Store(settings(tmp_path / "there").database)) as store:
         assert [known.tools for known in store.capabilities([one.capabilities_key])] == [False]
 

@@ -1,4 +1,4 @@
-"""Asks every configured model what it can do, keeps and shows the answers: about 2,000 tokens a model."""
+"""Asks every configured model what it can do; keeps and shows the answers. About 2,000 tokens a model."""
 
 import asyncio
 import time
@@ -58,8 +58,8 @@ async def _probed(choice: ModelChoice, settings: Settings, store: Store) -> Prob
     return Probed(choice.name, lines, asked.capabilities if asked.reached else None)
 
 
-def lend(settings: Settings, data_dir: Path) -> None:
-    """What is known of the models goes to a DATA_DIR of its own too, as `run` has one. Raises ConfigError."""
+def copy_profiles(settings: Settings, data_dir: Path) -> None:
+    """Gives another DATA_DIR what is known of the models. Raises ConfigError."""
     if not settings.database_url and not settings.data_dir.is_dir():
         return
     with suppress(OSError):

@@ -1,20 +1,20 @@
-"""The doors without an engine behind them: a service that takes what it is told to take, over a real store."""
+"""The routes without an engine behind them: a stand-in for the service over a real store."""
 
 import asyncio
+from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
 from pydantic import SecretStr
 from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp
 
-from agent.api.app import doors
+from agent.api.app import http_app
 from agent.errors import BadRequest
 from agent.records import Attempt, Check, Finding, Publication, Skipped, Task, Usage
+from agent.service import Accepted, Service
 from agent.settings import Settings
 from agent.store import Store
 from agent.workspace import sha256
@@ -22,6 +22,8 @@ from agent.workspace import sha256
 TASK_ID = "5a" * 16
 EMAIL = "ferry@canary.example"
 NONCE = "canary-nonce"
+TOKEN = "canary-täglich:7"
+OPERATOR = {"Authorization": "Basic " + b64encode(f"anyone:{TOKEN}".encode()).decode()}
 ATTEMPT = Attempt(at=60.0, status=502, error="HTTP 502")
 FINDINGS = (
     Finding(id="1", origin="check", text="#total", verdict="fail", evidence="no element matches"),
@@ -35,44 +37,41 @@ PUBLICATION = Publication(
 )
 
 
-@dataclass(frozen=True)
-class Taken:
-    id: str = TASK_ID
-    status: str = "accepted"
-
-
-@dataclass
-class StandIn:
+class StandIn(Service):
     """Keeps the bodies it was given; raises `refusal` instead when there is one."""
 
-    settings: Settings
-    store: Store
-    browser: str = "off"
-    sites: ASGIApp = field(default_factory=lambda: PlainTextResponse("a site"))
-    reasons: tuple[str, ...] = ()
-    refusal: Exception | None = None
-    bodies: list[bytes] = field(default_factory=list)
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self.settings = settings
+        self.store = store
+        self.sites = PlainTextResponse("a site")
+        self.admin_token = settings.admin_token or SecretStr(TOKEN)
+        self.reasons: tuple[str, ...] = ()
+        self.refusal: Exception | None = None
+        self.bodies: list[bytes] = []
 
-    async def accept(self, body: bytes) -> Taken:
+    @property
+    def browser(self) -> str:
+        return "off"
+
+    async def accept(self, body: bytes) -> Accepted:
         if self.refusal:
             raise self.refusal
         self.bodies.append(body)
-        return Taken()
+        return Accepted(status="accepted", id=TASK_ID)
 
     async def not_ready(self) -> tuple[str, ...]:
         return self.reasons
 
 
-def stand_in(folder: Path, *, admin_token: str | None = None, **changes: Any) -> StandIn:
+def stand_in(folder: Path, **changes: Any) -> StandIn:
     values = {"sites_url": "http://sites.test:8001", "max_body_bytes": 1_000, "sites_port": 0, **changes}
-    token = SecretStr(admin_token) if admin_token else None
-    configured = Settings(secret=SecretStr("canary-secret"), admin_token=token, data_dir=folder, **values)
+    configured = Settings(secret=SecretStr("canary-secret"), data_dir=folder, **values)
     return StandIn(configured, Store(f"sqlite:///{folder}/agent.sqlite", clock=lambda: 100.0))
 
 
 @asynccontextmanager
 async def client(service: StandIn, *, peer: str = "127.0.0.1") -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(doors(service), client=(peer, 4711))
+    transport = httpx.ASGITransport(http_app(service), client=(peer, 4711))
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as http:
         yield http
 
@@ -86,7 +85,7 @@ def ask(
     headers: Mapping[str, str] | None = None,
     body: bytes | None = None,
 ) -> httpx.Response:
-    """One request at the doors, from `peer`."""
+    """One request from `peer`."""
 
     async def request() -> httpx.Response:
         async with client(service, peer=peer) as http:
