@@ -15,8 +15,6 @@ from contextlib import aclosing, asynccontextmanager, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from agent.review.live import LiveReview
-
 from agent import net, service
 from agent.api.servers import listen, served
 from agent.browser.chromium import Browser
@@ -114,9 +112,10 @@ async def bench(folder: Path, *, github: bool) -> AsyncIterator[Bench]:
         store, repositories = Store(settings.database), Repositories(folder / "repositories")
         browser, author, inbox = Browser(settings.browser), Author(), Inbox()
         async with net.client(allow_private=True) as http, aclosing(browser):
-            review = LiveReview(browser, Recorded({}))
             clients = service.Clients(http, http, http)
-            parts = replace(service.assemble(settings, store, repositories, clients, review), model=author)
+            parts = replace(
+                service.assemble(settings, store, repositories, clients, browser, Recorded({})), model=author
+            )
             engine = Engine(parts, database=settings.database, executor_id="bench", worker_tasks=AT_ONCE)
             with closing(listen(HOST, settings.sites_port, "SITES_PORT")) as sites:
                 async with (

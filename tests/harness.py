@@ -23,7 +23,6 @@ from typing import Any
 
 import httpx
 import uvicorn
-from agent.review.live import LiveReview
 
 from agent import errors, net
 from agent.api.app import create_app
@@ -276,8 +275,8 @@ async def assembled(configured: Settings, internet: "Internet | None" = None) ->
     store, repositories = Store(configured.database), Repositories(configured.data_dir / "repositories")
     open_web = internet.client if internet else partial(net.client, allow_private=True)
     async with net.client(allow_private=True) as http, open_web() as web:
-        clients, unseen = service.Clients(http, http, web), LiveReview(Browser("off"), Recorded({}))
-        yield service.assemble(configured, store, repositories, clients, unseen)
+        clients = service.Clients(http, http, web)
+        yield service.assemble(configured, store, repositories, clients, Browser("off"), Recorded({}))
     store.close()
 
 

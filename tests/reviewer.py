@@ -8,9 +8,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from agent.browser.chromium import Browser
-from agent.errors import NoBrowser
-from agent.records import Attachment, Check, Finding, Review, Task
 from agent.review.live import LiveReview
 from agent.review.subject import Subject
 

@@ -31,6 +31,7 @@ from agent.records import Usage
 from agent.service import kept_admin_token
 from agent.settings import Settings
 from agent.store import Store
+from tests.harness import PATIENCE_S
 from tests.postgres import PostgresServer
 from tests.routes import (
     EMAIL,
@@ -48,7 +49,6 @@ from tests.routes import (
     stand_in,
     task,
 )
-from tests.harness import PATIENCE_S
 
 ROOT = Path(__file__).parent.parent
 LIMIT_BYTES = 1_000

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from agent.review.live import LiveReview
 
 from agent.browser.chromium import Browser, NoBrowser
 from agent.intake.request import parse
 from agent.net import Resource
 from agent.records import Review
-from agent.review.live import LiveReview
 from agent.workspace import Workspace
 from tests.doubles import Recorded
 

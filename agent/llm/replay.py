@@ -27,9 +27,14 @@ class RecordedReply(Record):
 
 
 class Conversation(Record):
-    """The replies, turn by turn, to every task whose first user message contains `when`."""
+    """The replies, turn by turn, to every task whose first user message contains `when`.
+
+    With `question` they answer what is asked about a task beside building it, which comes without tools.
+    """
 
     when: str
+    also: str = ""  # that the message must contain, too
+    question: bool = False
     replies: tuple[RecordedReply, ...]
 
 
@@ -54,7 +59,7 @@ class ReplayModel(Model):
         return self._name
 
     async def complete(self, request: ModelRequest) -> Reply:
-        conversation = self._conversation(_first_message(request.messages))
+        conversation = self._conversation(_first_message(request.messages), question=not request.tools)
         turn = sum(message["role"] == "assistant" for message in request.messages)
         if turn >= len(conversation.replies):
             raise Permanent(f"{self._name} has only {turn} recorded replies for this task: set LLM_MODEL to a live one")
@@ -63,9 +68,10 @@ class ReplayModel(Model):
         await self._sleep(min(latency_s, request.timeout_s))
         return self._reply(recorded, turn, sent_tokens=_tokens([*request.messages, *request.tools]))
 
-    def _conversation(self, request: str) -> Conversation:
+    def _conversation(self, request: str, *, question: bool) -> Conversation:
         for conversation in self._recording.conversations:
-            if conversation.when in request:
+            fits = conversation.when in request and conversation.also in request
+            if fits and conversation.question == question:
                 return conversation
         raise Permanent(f"{self._name} holds no recorded answers for this task: set LLM_MODEL to a live one")
 
