@@ -35,8 +35,9 @@ check: $(MADE)/dev
 	.venv/bin/lint-imports
 	$(PY) -m pytest tests/test_project.py -k lock
 
-# Bytecode is kept even where the environment says not to: each test process would compile the tests anew.
-PYTEST = PYTHONDONTWRITEBYTECODE= $(PY) -m pytest -n 3 --dist worksteal
+# A file stays in one process, so that what its tests share is made once. Bytecode is kept even where the environment
+# says not to: each process would compile the tests anew.
+PYTEST = PYTHONDONTWRITEBYTECODE= $(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test: $(MADE)/dev $(MADE)/chromium
 	$(PYTEST) -m "representative or not (slow or postgres)" $(ARGS)
