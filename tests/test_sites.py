@@ -84,7 +84,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
         thread = Thread(target=server.run, kwargs={"sockets": [door]})
         thread.start()
         url = f"http://127.0.0.1:{door.getsockname()[1]}"
-        with httpx.Client(base_url=url, trust_env=False) as client:
+        with httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
             yield Host(repositories, client, url, first, second, other)
         server.should_exit = True
         thread.join()
