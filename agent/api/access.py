@@ -13,8 +13,8 @@ from agent.errors import BadRequest
 from agent.service import Service
 
 UNAUTHORIZED = (
-    "this page needs ADMIN_TOKEN, as a bearer token or as the password of HTTP Basic; while ADMIN_TOKEN is not set, "
-    "the service makes one and prints it when it starts"
+    "this page needs ADMIN_TOKEN, as a bearer token or as the password of HTTP Basic; while it is not set, "
+    "main.py serve prints the one that the service made, and main.py doctor says where it is kept"
 )
 CROSS_SITE = "other sites may not read this page: open it from the address bar"
 NOT_THE_OPERATOR = {
