@@ -68,11 +68,12 @@ def ask(
     messages: Sequence[Json] = HELLO,
     timeout_s: float = 20,
     time: Time | None = None,
+    tools: Sequence[Json] = (),
     **more: Any,
 ) -> Reply:
     time = time or Time()
     gateway = Gateway(choices, clock=time, sleep=time.sleep)
-    return asyncio.run(gateway.complete(ModelRequest(messages, TOOLS, timeout_s=timeout_s, **more)))
+    return asyncio.run(gateway.complete(ModelRequest(messages, tools or TOOLS, timeout_s=timeout_s, **more)))
 
 
 def test_a_call_with_tools_comes_back_as_calls() -> None:

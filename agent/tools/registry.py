@@ -4,10 +4,12 @@ A tool is one module here, named like the tool. The first paragraph of its docst
 `class Args` says what the tool takes; `async def run(desk, args)` returns an Outcome or raises ToolError.
 """
 
+import copy
 import importlib
 import json
 import pkgutil
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -25,6 +27,7 @@ from agent.workspace import Workspace
 SHOWN_CHARS = 8_000  # what a tool shows of a file
 MAX_RESULT_CHARS = 13_000  # of any result; only edit_file's whole file comes near
 
+REPAIRS = 3  # of arguments, for what stands in a text of JSON is seen only when that is read
 _SCHEMA_WORDS = ("type", "description", "enum", "required", "additionalProperties")  # known to every provider
 
 
@@ -136,21 +139,61 @@ async def _outcome(desk: Desk, call: ToolCall) -> Outcome:
             tool = tools().get(call.name)
             if tool is None:
                 raise ToolError(f"there is no such tool; there are: {', '.join(tools())}")
-            return await tool.run(desk, _arguments(tool, call))
+            arguments, note = _arguments(tool, call)
+            outcome = await tool.run(desk, arguments)
+            return replace(outcome, text=f"{outcome.text}{note}")
     except ToolError as error:
         return Outcome(f"{call.name[:80]} failed: {error}")
 
 
-def _arguments(tool: Tool, call: ToolCall) -> BaseModel:
+def _arguments(tool: Tool, call: ToolCall) -> tuple[BaseModel, str]:
+    """What the tool takes, read as far as that loses nothing, and a note on what it does not take."""
     if call.problem:
         raise ToolError(call.problem)
+    arguments: Json = copy.deepcopy(call.arguments)
+    unknown: list[str] = []
+    takes = f"it takes: {', '.join(tool.args.model_fields)}"
     try:
-        json.dumps(call.arguments, ensure_ascii=False).encode()
-        return tool.args.model_validate(call.arguments)
+        json.dumps(arguments, ensure_ascii=False).encode()
+        for _ in range(REPAIRS):
+            for fault in _validation_faults(tool, arguments):
+                _repair(arguments, fault)
+                unknown += [label(str(fault["loc"][-1]))] * (fault["type"] == "extra_forbidden")
+        note = f"\n(ignored: {', '.join(unknown)[:200]}; {takes})" if unknown else ""
+        return tool.args.model_validate(arguments), note
     except UnicodeEncodeError as error:
         raise ToolError("its arguments hold half of a character, a lone surrogate") from error
     except ValidationError as error:
-        raise ToolError(f"{_faults(error)}; it takes: {', '.join(tool.args.model_fields)}") from error
+        raise ToolError(f"{_faults(error)}; {takes}") from error
+
+
+def _validation_faults(tool: Tool, arguments: Json) -> Sequence[Any]:
+    try:
+        tool.args.model_validate(arguments)
+    except ValidationError as error:
+        return error.errors(include_url=False, include_context=False)
+    return ()
+
+
+def _repair(arguments: Json, fault: Any) -> None:
+    """JSON for its text, one item for a list of it, an object for the text of a file; an unknown argument goes."""
+    holder: Any = arguments
+    for step in fault["loc"][:-1]:
+        holder = holder[step]
+    last, kind, value = fault["loc"][-1], fault["type"], fault["input"]
+    if kind == "extra_forbidden":
+        del holder[last]
+    elif kind in ("list_type", "tuple_type", "model_type") and isinstance(value, str | dict):
+        with suppress(ValueError):
+            value = json.loads(value) if isinstance(value, str) else value
+        holder[last] = value if kind == "model_type" or isinstance(value, list) else [value]
+    elif kind == "string_type" and (isinstance(value, dict) or (value and _are_objects(value))):
+        holder[last] = json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def _are_objects(value: object) -> bool:
+    """Unlike a list of texts, which may be the lines of a file, these can only be meant as JSON."""
+    return isinstance(value, list) and all(isinstance(item, dict) for item in value)
 
 
 def _after(desk: Desk, outcome: Outcome) -> Desk:
