@@ -168,6 +168,12 @@ def chat(choices: list[Json], **usage: Any) -> Answer:
     return Answer(json.dumps(body).encode(), headers={"Content-Type": "application/json"})
 
 
+def events(*values: Json, done: bool = True, content_type: str = "text/event-stream") -> Answer:
+    """A stream of server-sent events, all at once."""
+    lines = [f"data: {json.dumps(value)}" for value in values] + ["data: [DONE]"] * done
+    return Answer("\n\n".join([*lines, ""]).encode(), headers={"Content-Type": content_type})
+
+
 def fault(status: int, message: str, *, code: str | None = None, **headers: str) -> Answer:
     """A refusal in OpenAI's form; header names are given with underscores: `retry_after="2"`."""
     body = {"error": {"message": message, "type": code or "error", "code": code}}

@@ -24,7 +24,6 @@ from tests.provider import Answer, calls, chat, completion, cut, fault, hang, pr
 ROOT = Path(__file__).parent.parent
 
 CANARY = "sk-canary-0123456789"
-RECORDED = Path(__file__).parents[2] / "shared" / "recorded" / "llm"
 HELLO: list[Json] = [{"role": "user", "content": "hello"}]
 JSON_TYPE = {"Content-Type": "application/json"}
 
@@ -67,11 +66,12 @@ def ask(
     messages: Sequence[Json] = HELLO,
     timeout_s: float = 20,
     time: Time | None = None,
+    tools: Sequence[Json] = (),
     **more: Any,
 ) -> Reply:
     time = time or Time()
     gateway = Gateway(choices, clock=time, sleep=time.sleep)
-    return asyncio.run(gateway.complete(ModelRequest(messages, TOOLS, timeout_s=timeout_s, **more)))
+    return asyncio.run(gateway.complete(ModelRequest(messages, tools or TOOLS, timeout_s=timeout_s, **more)))
 
 
 def test_a_call_with_tools_comes_back_as_calls() -> None:
@@ -461,55 +461,6 @@ def test_the_prefixes_are_ones_that_litellm_knows() -> None:
     assert {prefix_of(one.default_model) for one in WITH_DEFAULT} <= PROVIDERS.keys()
 
 
-# -- recorded traffic of real providers --------------------------------------------------------------------------------
-
-WEATHER = [tool("get_weather", "city")]
-TRAFFIC = {
-    "toolloop_anthropic": "anthropic/claude-sonnet-4-5",
-    "toolloop_openai": "openai/gpt-5-mini",
-    "toolloop_google": "gemini/gemini-2.5-flash",
-    "toolloop_groq": "groq/meta-llama/llama-4-scout-17b-16e-instruct",
-}
-
-
-def replay(cassette: str, name: str) -> list[Reply]:
-    """Two turns of a tool loop, as a provider once answered them."""
-
-    async def converse() -> list[Reply]:
-        gateway = Gateway([choice(None, name)])
-        messages: list[Json] = [{"role": "user", "content": "What's the weather in Paris?"}]
-        first = await gateway.complete(ModelRequest(messages, WEATHER, timeout_s=5))
-        if not first.calls:
-            return [first]
-        messages += [first.message, {"role": "tool", "tool_call_id": first.calls[0].id, "content": "sunny, 22 °C"}]
-        return [first, await gateway.complete(ModelRequest(messages, WEATHER, timeout_s=5))]
-
-    import vcr
-
-    recorder = vcr.VCR(record_mode="none", match_on=["method", "path"])
-    with recorder.use_cassette(str(RECORDED / f"{cassette}.yaml")):
-        return asyncio.run(converse())
-
-
-@pytest.mark.skipif(not RECORDED.exists(), reason="recorded traffic is not part of this repository")
-@pytest.mark.parametrize("cassette", TRAFFIC)
-def test_real_tool_loops_are_understood(cassette: str) -> None:
-    first, second = replay(cassette, TRAFFIC[cassette])
-    assert [(call.name, call.arguments, call.problem) for call in first.calls] == [
-        ("get_weather", {"city": "Paris"}, "")
-    ]
-    assert "sunny" in second.text.lower()
-    assert second.usage.prompt_tokens > first.usage.prompt_tokens > 0
-
-
-@pytest.mark.skipif(not RECORDED.exists(), reason="recorded traffic is not part of this repository")
-def test_a_real_refusal_of_the_models_own_call_is_its_answer() -> None:
-    (reply,) = replay("groq_tool_use_failed", "groq/openai/gpt-oss-120b")
-    assert reply.finish_reason == "tool_use_failed"
-    assert "malformed tool call" in reply.text
-
-
-@pytest.mark.slow
 def test_lines_logged_while_litellm_is_imported_neither_wait_for_it_nor_meet_its_filters() -> None:
     script = """
 import asyncio, logging, threading

@@ -57,8 +57,10 @@ def choose_review_models(settings: Settings) -> tuple[ModelChoice, ...]:
 
 def all_models(settings: Settings) -> tuple[ModelChoice, ...]:
     """Each model that may be called, once."""
-    chosen = (*choose_models(settings), *choose_review_models(settings))
-    return tuple({choice.capabilities_key: choice for choice in reversed(chosen)}.values())[::-1]
+    found: dict[str, ModelChoice] = {}
+    for choice in (*choose_models(settings), *choose_review_models(settings)):
+        found.setdefault(choice.capabilities_key, choice)
+    return tuple(found.values())
 
 
 def _opened(choices: tuple[ModelChoice, ...], settings: Settings) -> Model | None:

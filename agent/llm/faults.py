@@ -106,6 +106,7 @@ _SENTENCES: dict[Cause, str] = {
 }
 
 _BOUND = re.compile(r"max[_ ]?(?:completion_|output_|new_)?tokens|max_?output_?tokens|in the completion", re.IGNORECASE)
+_INPUT = re.compile(r"context|input|prompt|messages", re.IGNORECASE)
 _AFFORDABLE = re.compile(r"\bafford\D{0,20}(\d[\d,]*)", re.IGNORECASE)
 _NUMBER = re.compile(r"(?<![\w.-])\d+(?:,\d{3})*(?![\w-])")  # not the digits of a model's name
 
@@ -130,7 +131,7 @@ def smaller_bound(fault: Fault, sent: int | None) -> int | None:
     if affordable := _AFFORDABLE.search(fault.detail):
         room: int | None = _int(affordable[1])
     elif sent and (sent in _numbers(fault.detail) or _BOUND.search(fault.detail)):
-        room = _room(_numbers(fault.detail), sent)
+        room = _room(fault.detail, sent)
     else:
         return None
     if room is None or (sent and room >= sent):
@@ -154,14 +155,16 @@ def one_line(text: str) -> str:
     return re.sub(r"[\s\x00-\x1f\x7f]+", " ", text).strip()[:MAX_DETAIL_CHARS]
 
 
-def _room(numbers: list[int], sent: int) -> int | None:
+def _room(text: str, sent: int) -> int | None:
     """What a refusal's figures leave for the answer: a window less what is in it, or else the limit that is named."""
+    numbers = _numbers(text)
     sums = [number for number in numbers if number - sent in numbers]
     others = [number for number in numbers if number != sent and number not in sums]
-    pairs = [(window, used) for window in others for used in others if used < window < used + sent]
-    if pairs:
-        window, used = max(pairs)
-        return window - used
+    for windows in (others, [sent] if _INPUT.search(text) else []):  # the bound may have been as large as the window
+        pairs = [(window, used) for window in windows for used in others if used < window < used + sent]
+        if pairs:
+            window, used = max(pairs)
+            return window - used
     return max((number for number in others if number < sent), default=None)
 
 

@@ -66,6 +66,7 @@ class _Found:
     name: str
     arguments: object = None  # an object, or the text of one
     problem: str = ""
+    closed: bool = True
 
 
 def take(reply: Reply, turn: int, tools: Tools) -> Reply:
@@ -90,6 +91,8 @@ def offered(schemas: Sequence[Json]) -> Tools:
 
 def _call(found: _Found, call_id: str, finish_reason: str) -> ToolCall:
     problem = found.problem
+    if not found.closed and finish_reason == "length":
+        problem = problem or "the call is not closed"
     arguments: Json = {}
     if not problem:
         try:
@@ -124,7 +127,7 @@ def _elements(text: str, tools: Tools) -> Iterator[_Found]:
             arguments, at, problem = _parameters(text, at)
             closing = _CALL_END.match(text, at)
             at = closing.end() if closing else at
-            yield _Found(opening.start(), at, name, arguments, problem)
+            yield _Found(opening.start(), at, name, arguments, problem, closed=closing is not None)
 
 
 def _parameters(text: str, at: int) -> tuple[object, int, str]:
