@@ -3,6 +3,7 @@
 # dependencies = [
 #     "a2wsgi>=1.10",
 #     "axe-playwright-python>=0.1.7",
+#     "charset-normalizer>=3.4,<4",
 #     "dbos>=3.4,<4",
 #     "dulwich>=1.2.21,<2",
 #     "fastapi>=0.120",

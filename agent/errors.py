@@ -8,6 +8,7 @@
     │   └── Permanent   the operator: a key, a name, a quota            → next model, else the loop stops
     ├── LimitReached    nobody: a budget or the deadline is used up     → the best workspace is published
     ├── Objection       the model: what a host has against a commit     → the loop goes on with it
+    ├── CannotTell      nobody: two files that cannot be compared        → the question stays open
     ├── PublishError    the operator: a token, a permission, a name
     ├── net.Blocked     nobody: an address that may not be reached
     └── ConfigError     the operator: a setting; the service does not start
@@ -37,6 +38,10 @@ class BadRequest(AgentError):
 
 class ToolError(AgentError):
     """The model asked for something that cannot be done; the text tells it what can."""
+
+
+class CannotTell(AgentError):
+    """Whether two files hold the same cannot be told; the message says why."""
 
 
 class ModelError(AgentError):

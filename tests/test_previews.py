@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.errors import ToolError
-from agent.files.looks import Window
+from agent.files.base import Window
 from agent.files.previews import excerpt, preview, previews
 from agent.quoting import fence
 from tests.files import pdf, picture, sheet_of, sound, xlsx, zipped
@@ -52,7 +52,7 @@ VP8 = b"RIFF\0\0\0\0WEBPVP8 " + bytes(10) + struct.pack("<HH", 640, 480)
         ("a.txt", b"a\r\nb\n", "a.txt: text, 5 bytes, ASCII, 2 lines, ends mixed"),
         ("a.txt", b"\xef\xbb\xbfhi", "a.txt: text, 5 bytes, UTF-8 with BOM, 1 lines"),
         ("a.txt", "hi".encode("utf-16"), "a.txt: text, 6 bytes, UTF-16-LE with BOM, 1 lines"),
-        ("a.txt", b"caf\xe9", "a.txt: text, 4 bytes, not UTF-8, perhaps Windows-1252, 1 lines"),
+        ("a.txt", b"caf\xe9", "a.txt: text, 4 bytes, Windows-1252, 1 lines"),
         (
             "a.svg",
             b'<svg width="9px" viewBox="0 0 9 9" id="x">',
@@ -91,7 +91,11 @@ VP8 = b"RIFF\0\0\0\0WEBPVP8 " + bytes(10) + struct.pack("<HH", 640, 480)
             picture("PNG"),
             "a.png: PNG image, 40 x 20 pixels, mode RGB, main colours #ff0000 50 %, #ffffff 50 %",
         ),
-        ("a.gif", picture("GIF", mode="P"), "a.gif: GIF image, 40 x 20 pixels, mode P, main colours #ff0000 50 %"),
+        (
+            "a.gif",
+            picture("GIF", mode="P"),
+            "a.gif: GIF image, 40 x 20 pixels, mode P, palette of 2 colours in use: #ff0000 #ffffff, main",
+        ),
         ("a.jpg", picture("JPEG", (4_000, 2_000)), "a.jpg: JPEG image, 4000 x 2000 pixels, mode RGB, main colours #f"),
         ("a.webp", picture("WEBP"), "a.webp: WebP image, 40 x 20 pixels, mode RGB"),
         (
@@ -149,10 +153,11 @@ def test_odd_values_of_a_column_are_named() -> None:
     assert "columns: day: date, 1 text such as 'soon'; n: number, sum 4, 1 blank, 1 text such as 'n/a'\n" in shown
 
 
-def test_a_spreadsheet_names_its_sheets_and_shows_the_first_or_the_one_asked_for() -> None:
+def test_a_spreadsheet_shows_every_sheet_or_the_one_asked_for() -> None:
     first = preview("b.xlsx", BOOK, max_chars=2_000)
-    assert "sheets: Sales (32 rows x 2 columns), Notes (1 rows x 1 columns)\n" in first
+    assert '\nsheet "Sales", 32 rows (the header included) x 2 columns\n' in first
     assert "\nday,n\n2024-01-01,1\n" in first
+    assert '\nsheet "Notes", 1 rows (the header included) x 1 columns\nremember\n' in first
     notes = preview("b.xlsx", BOOK, max_chars=2_000, window=Window(part="Notes"))
     assert "\nremember\n" in notes
     assert "day" not in notes
@@ -163,10 +168,10 @@ def test_merged_cells_and_formulas_of_a_sheet_are_named() -> None:
     rows = b"".join(b'<row><c r="A%d"><v>%d</v></c>%b</row>' % (n, n, formula % (n, n, 2 * n)) for n in range(1, 6))
     merged = b'<mergeCells count="2"><mergeCell ref="A1:C1"/><mergeCell ref="A9:B9"/></mergeCells>'
     lines = preview("b.xlsx", sheet_of(rows, tail=merged), max_chars=2_000).split("\n")
-    assert lines[3:] == [
+    assert lines[2:] == [
         "merged ranges, whose value stands in the first cell: 2, such as A1:C1, A9:B9",
         "formulas, read by their stored values: 5, such as B1 =A1*2, B2 =A2*2, B3 =A3*2",
-        "columns: 1: number, sum 14; 2: number, sum 28",
+        "columns: 1: number, sum 15; 2: number, sum 30",
         *(f"{n},{2 * n}" for n in range(1, 6)),
         "--- end b.xlsx ---",
     ]

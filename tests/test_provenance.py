@@ -10,7 +10,7 @@ from datetime import date, timedelta
 import openpyxl
 import pytest
 
-from agent.files.archives import csv_from_xlsx
+from agent.files.spreadsheets import csv_from_xlsx
 from agent.records import Finding, Task
 from agent.review.review import review
 from agent.workspace import Workspace

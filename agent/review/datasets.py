@@ -3,33 +3,25 @@
 Reads csv, tsv, JSON, .xlsx and, for numbers only, any text; bounded, and not anew for every question.
 """
 
-import csv
 import itertools
 import math
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from agent.errors import ToolError
-from agent.files.archives import sheet_rows, workbook
-from agent.files.tables import PATH_KEY_CHARS, csv_rows, list_rows, lists_in
+from agent.errors import CannotTell
+from agent.files.compare import MAX_BYTES, MAX_CELLS, NUMBER, grids, spelled, spelled_number
+from agent.files.kinds import endings, kind_of
+from agent.files.tables import PATH_KEY_CHARS, list_rows, lists_in
 from agent.quoting import listing, quote
 from agent.review.evidence import Undecided
 from agent.review.site import JSON_ENDINGS, parse_json
 
-TABLE_ENDINGS = (".csv", ".tsv")
-BOOK_ENDINGS = (".xlsx", ".xlsm")
+TABLE_ENDINGS = endings("csv")
+BOOK_ENDINGS = endings("xlsx")
 DATA_ENDINGS = (*TABLE_ENDINGS, *JSON_ENDINGS, *BOOK_ENDINGS)
-MAX_BYTES = 3_000_000
-MAX_BOOK_BYTES = 600_000  # a packed sheet: some 20,000 rows, a second to read
-MAX_CELLS = 250_000  # a second
-MAX_SHEETS = 5
 TELLING_DIGITS = 3  # a shorter number stands anywhere by chance
-
-_NUMBER = re.compile(r"-?(?:\d{1,3}(?:,\d{3}){1,5}|\d{1,18})(?:\.\d{1,12})?(?:[eE][-+]?\d{1,3})?")
-_MIDNIGHT = re.compile(r"(\d{4}-\d\d-\d\d)[T ]00:00(?::00(?:\.0+)?)?")
 
 
 @dataclass(frozen=True)
@@ -42,23 +34,25 @@ class Dataset:
     def columns(self) -> Iterator[tuple[str, list[float]]]:
         """Those that hold numbers, by name; other cells are left out."""
         for name, cells in zip(self.header, itertools.zip_longest(*self.rows, fillvalue=""), strict=False):
-            numbers = [float(cell) for cell in cells if _NUMBER.fullmatch(cell)]
+            numbers = [float(cell) for cell in cells if NUMBER.fullmatch(cell)]
             if numbers:
                 yield name, numbers
 
 
 @lru_cache(maxsize=8)
 def datasets(name: str, data: bytes) -> tuple[Dataset, ...]:
-    """Its tables: one, or one a sheet; none where the file is no table. Raises Undecided when it is too large."""
-    ending = name.lower()
-    if ending.endswith(BOOK_ENDINGS):
-        return tuple(_dataset(rows) for rows in _sheets(data))
-    if ending.endswith(TABLE_ENDINGS):
-        return (_dataset(_csv(data)),)
-    objects = _objects(_json(data)) if ending.endswith(JSON_ENDINGS) else []
-    if not objects:
+    """Its tables: one, or one a sheet; none where the file is no table. Raises Undecided when they cannot be read."""
+    if kind_of(name, data).tables is None or not name.lower().endswith(DATA_ENDINGS):
         return ()
-    return (_dataset(list_rows(objects)),)
+    if name.lower().endswith(JSON_ENDINGS) and not _objects(_json(data)):
+        return ()
+    try:
+        found = [readings[0] for readings in grids(name, data)]
+    except CannotTell as doubt:
+        raise Undecided(str(doubt)) from None
+    if not all(grid.is_certain for grid in found):
+        raise Undecided(f"it is not certain which row of {quote(name)} names the columns")
+    return tuple(Dataset(grid.columns, grid.rows) for grid in found)
 
 
 def tables(name: str, data: bytes) -> Iterator[Dataset]:
@@ -93,11 +87,11 @@ def known_numbers(name: str, data: bytes) -> frozenset[str]:
     """Every number of a source, and the count, sum, mean, least and greatest of its columns. Raises Undecided."""
     found = {number for _, number in numbers(name, data)}
     for table in tables(name, data):
-        found |= {_spelled(len(table.rows))}
+        found |= {spelled_number(len(table.rows))}
         for _, column in table.columns():
             mean = sum(column) / len(column)
-            found |= {_spelled(value) for value in (sum(column), mean, len(column))}
-            found |= {_spelled(round(value, digits)) for value in (sum(column), mean) for digits in range(5)}
+            found |= {spelled_number(value) for value in (sum(column), mean, len(column))}
+            found |= {spelled_number(round(value, digits)) for value in (sum(column), mean) for digits in range(5)}
     return frozenset(found)
 
 
@@ -108,31 +102,16 @@ def numbers(name: str, data: bytes) -> Iterator[tuple[str, str]]:
         yield from _leaves(_json(data), "")
     elif ending.endswith((*TABLE_ENDINGS, *BOOK_ENDINGS)):
         for table in datasets(name, data):
-            yield from ((column, _spelled(value)) for column, values in table.columns() for value in values)
+            yield from ((column, spelled_number(value)) for column, values in table.columns() for value in values)
     else:
         _check_size(data, MAX_BYTES)
         text = data.decode("utf-8", "replace") if b"\0" not in data[:1_000] else ""
-        yield from (("", spelled(match[0])) for match in _NUMBER.finditer(text))
+        yield from (("", spelled(match[0])) for match in NUMBER.finditer(text))
 
 
 def telling(number: str) -> bool:
     """Whether it has digits enough not to stand somewhere by chance."""
     return len(number.lstrip("-0.").replace(".", "")) >= TELLING_DIGITS
-
-
-def spelled(cell: str) -> str:
-    """A cell in its one spelling: numbers without idle zeros, dates without midnight, no word for nothing."""
-    cell = " ".join(cell.split())
-    if _NUMBER.fullmatch(cell) and not re.match(r"-?0\d", cell):  # 007 is a name
-        return _spelled(float(cell.replace(",", "")))
-    if cell.lower() in ("true", "false"):
-        return cell.lower()
-    midnight = _MIDNIGHT.fullmatch(cell)
-    return midnight[1] if midnight else "" if cell in ("nan", "NaN", "None", "null") else cell
-
-
-def _spelled(number: float) -> str:
-    return f"{number:.15g}"
 
 
 def _dataset(rows: Iterable[Sequence[str]]) -> Dataset:
@@ -153,24 +132,6 @@ def _trimmed(row: list[str]) -> tuple[str, ...]:
     while row and not row[-1]:
         row.pop()
     return tuple(row)
-
-
-def _csv(data: bytes) -> list[list[str]]:
-    _check_size(data, MAX_BYTES)
-    try:
-        return list(csv_rows(data.decode("utf-8-sig", "replace"))[1])
-    except csv.Error:
-        return []
-
-
-def _sheets(data: bytes) -> list[list[list[str]]]:
-    _check_size(data, MAX_BOOK_BYTES)
-    try:
-        with workbook(data) as book:
-            sheets = [list(sheet_rows(book, sheet.title)) for sheet in book.worksheets[:MAX_SHEETS]]
-            return [rows for rows in sheets if rows]
-    except ToolError as error:
-        raise Undecided(str(error)) from None
 
 
 def _json(data: bytes) -> Any:
@@ -204,7 +165,7 @@ def _leaves(value: Any, path: str) -> Iterator[tuple[str, str]]:
         if isinstance(value, Mapping | list):
             inner = value.items() if isinstance(value, Mapping) else enumerate(value)
             waiting += [(f"{path}.{str(key)[:PATH_KEY_CHARS]}".lstrip("."), item) for key, item in inner]
-        elif not isinstance(value, bool) and _NUMBER.fullmatch(text := spelled(str(value))):
+        elif not isinstance(value, bool) and NUMBER.fullmatch(text := spelled(str(value))):
             yield path, text
 
 
