@@ -382,6 +382,7 @@ def _task_variables(
         ],
         "workflows": workflows_allowed(task),
         "checks": [check for check in task.checks if check.round == task.round],
+        "unread_checks": sum(part.what.startswith("checks") for part in task.skipped),
         "earlier_checks": [check for check in task.checks if check.round < task.round],
     }
 
