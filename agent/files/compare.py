@@ -60,16 +60,11 @@ def differences(
     ours, theirs = grids(target_name, target), grids(source_name, source)
     if not theirs[0][0].columns:
         raise CannotTell(f"{quote(source_name)} holds no table")
-    if len(ours) > 1 and len(theirs) > 1:
-        pairs = _namesakes(ours, theirs)
-        told = [text for own, other in pairs for text in _least(own, other, target_name, source_name, rows, columns)]
-    else:
-        told = _least(
-            [own for readings in ours for own in readings],
-            [other for readings in theirs for other in readings],
-            target_name, source_name, rows, columns,
-        )  # fmt: skip
-    if told and not (_is_certain(ours, target) and _is_certain(theirs, source)):
+    told = _told(ours, theirs, target_name, source_name, rows, columns)
+    certain = all(readings[0].is_certain for readings in (*ours, *theirs))
+    if told and certain and (_has_doubt(target) or _has_doubt(source)):
+        certain = bool(_told(_ascii(ours), _ascii(theirs), target_name, source_name, rows, columns))
+    if told and not certain:
         raise CannotTell(f"{quote(target_name)} and {quote(source_name)} can be read in several ways: {told[0]}")
     return told[:MAX_TOLD]
 
@@ -159,12 +154,46 @@ def _trimmed(row: Sequence[str]) -> tuple[str, ...]:
     return tuple(row[:width])
 
 
-def _is_certain(tables: Sequence[Sequence[Grid]], data: bytes) -> bool:
+def _has_doubt(data: bytes) -> bool:
     text = decoded(data)
-    return not (text and text.doubt) and all(readings[0].is_certain for readings in tables)
+    return bool(text and text.doubt)
+
+
+def _ascii(tables: Sequence[Sequence[Grid]]) -> Sequence[Sequence[Grid]]:
+    """The same with one sign for every letter that another encoding would read as another one."""
+    return [
+        [
+            replace(
+                grid,
+                columns=tuple(map(_without_letters, grid.columns)),
+                rows=tuple(tuple(map(_without_letters, row)) for row in grid.rows),
+            )
+            for grid in readings
+        ]
+        for readings in tables
+    ]
+
+
+def _without_letters(text: str) -> str:
+    return re.sub(r"[^\x00-\x7f]", "?", text)
 
 
 # -- the comparison ----------------------------------------------------------------------------------------------------
+
+
+def _told(
+    ours: Sequence[Sequence[Grid]],
+    theirs: Sequence[Sequence[Grid]],
+    target: str,
+    source: str,
+    rows: Part,
+    columns: Part,
+) -> list[str]:
+    if len(ours) > 1 and len(theirs) > 1:
+        pairs = _namesakes(ours, theirs)
+        return [text for own, other in pairs for text in _least(own, other, target, source, rows, columns)]
+    any_own, any_other = [own for readings in ours for own in readings], [o for readings in theirs for o in readings]
+    return _least(any_own, any_other, target, source, rows, columns)
 
 
 def _namesakes(

@@ -8,7 +8,7 @@ import csv
 import io
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice, pairwise
 
@@ -142,37 +142,34 @@ def _damaged_utf8(data: bytes) -> Text | None:
 def _legacy(data: bytes) -> Text:
     """In the likeliest encoding that reads every byte."""
     sample = _sample(data)
-    for codec, doubt in _ranked(sample):
+    for codec, rivals in _ranked(sample):
         text = _strictly(data, codec)
         if text is not None:
             name, is_latin = _ENCODINGS[codec]
-            return Text(text, f"perhaps {name}" if doubt else name, doubt, is_garbled=bool(doubt) and not is_latin)
+            doubt = _doubt(sample, codec, rivals[0]) if rivals else ""
+            garbled = bool(rivals) and not (is_latin and all(_ENCODINGS[rival][1] for rival in rivals))
+            return Text(text, f"perhaps {name}" if doubt else name, doubt, garbled)
     return Text(data.decode("cp1252", "replace"), "in an unknown encoding", is_garbled=True)
 
 
-def _ranked(sample: bytes) -> list[tuple[str, str]]:
-    """The likely codecs, those with the fewest oddities first, each with the doubt that another one leaves."""
+def _ranked(sample: bytes) -> list[tuple[str, list[str]]]:
+    """The likely codecs, those with the fewest oddities first, each with those that are as good and read otherwise."""
     likely = _likeliest(sample)
     latin = [codec for codec, (_, is_latin) in _ENCODINGS.items() if is_latin]
-    if _stands_alone(sample) and min(_oddities(codec, sample.decode(codec, "replace")) for codec in latin) * 50 <= len(
-        sample
-    ):
-        codecs = latin
-    else:
-        codecs = likely
+    oddities = [_oddities(codec, sample.decode(codec, "replace")) for codec in latin]
+    codecs = latin if _stands_alone(sample) and min(oddities) * 50 <= len(sample) else likely
     readings = {codec: text for codec in codecs if (text := _strictly(sample, codec)) is not None}
     liked = {readings[codec] for codec in likely if codec in readings}
     rank = {codec: (_oddities(codec, text), text not in liked) for codec, text in readings.items()}
     ranked = sorted(readings, key=lambda codec: (*rank[codec], list(_ENCODINGS).index(codec)))
-    return [(codec, _doubt(codec, [c for c in ranked if rank[c] == rank[codec]], readings)) for codec in ranked]
+    return [
+        (codec, [c for c in ranked if rank[c] == rank[codec] and readings[c] != readings[codec]]) for codec in ranked
+    ]
 
 
-def _doubt(codec: str, equals: Sequence[str], readings: Mapping[str, str]) -> str:
-    """What another codec that reads the text as well makes of it."""
-    rival = next((other for other in equals if readings[other] != readings[codec]), None)
-    if rival is None:
-        return ""
-    ours, theirs = _first_difference(readings[codec], readings[rival])
+def _doubt(sample: bytes, codec: str, rival: str) -> str:
+    """What another codec makes of a word."""
+    ours, theirs = _first_difference(sample.decode(codec, "replace"), sample.decode(rival, "replace"))
     return f"{_ENCODINGS[rival][0]} would read {theirs!r} for {ours!r}"
 
 
@@ -215,6 +212,7 @@ _ODD = re.compile(
     r"(?<=[^\W\d_])[^\w\s\x00-\x7f\u2019\u00b4\u00b7\u00ad\u2010-\u2015](?=[^\W\d_])"  # a sign amid a word
     r"|(?<=[^\W\d_])[\u00b9\u00b2\u00b3\u00aa\u00ba\u0192](?=[^\W\d_])"
     r"|[\uff61-\uff9f]"  # katakana of half the width
+    r"|[\uac00-\ud7a3][\u4e00-\u9fff]|[\u4e00-\u9fff][\uac00-\ud7a3]"  # Korean and Chinese signs in one word
     r"|\b[\u0431-\u0434\u0436\u0437\u0439-\u043d\u043f-\u0442\u0444-\u0449\u044a\u044c]{4,}\b"  # Cyrillic, no vowel
     r"|\b[\u03b1-\u03c9]{4,}\b"  # Greek without an accent
 )
