@@ -15,6 +15,7 @@
     ├── LimitReached    nobody: a budget or the deadline is used up     → the best workspace is published
     ├── Blocked         nobody: an address that may not be reached      → the request is not made
     ├── Undecided       nobody: reading alone cannot tell               → the verdict is unknown
+    ├── CannotTell      nobody: two files that cannot be compared       → the verdict is unknown
     ├── Gone            nobody: the browser ended under a page          → once more in a new one
     └── GitError        a repository, here or elsewhere, did not do what it was asked to
         ├── HeadMoved       somebody else committed first               → committed again on top of it
@@ -75,6 +76,10 @@ class NoBrowser(AgentError):
 
 class NoSandbox(AgentError):
     """Nothing can be run safely here; the message says why and what to allow."""
+
+
+class CannotTell(AgentError):
+    """Whether two files hold the same cannot be told; the message says why."""
 
 
 class ModelError(AgentError):

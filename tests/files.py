@@ -107,3 +107,16 @@ def sound(seconds: float) -> bytes:
         tape.setframerate(8_000)
         tape.writeframes(bytes(int(seconds * 8_000) * 4))
     return file.getvalue()
+
+
+def strict_xlsx(*sheets: tuple[str, Sequence[Any]]) -> bytes:
+    """As Excel saves a Strict Open XML spreadsheet: the same parts in other namespaces."""
+    usual, strict = b"http://schemas.openxmlformats.org/", b"http://purl.oclc.org/ooxml/"
+    data, file = xlsx(*sheets), io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            part = old.read(name)
+            for family in (b"officeDocument/", b"spreadsheetml/", b"drawingml/"):
+                part = part.replace(usual + family + b"2006/", strict + family)
+            new.writestr(name, part)
+    return file.getvalue()

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.errors import ToolError
-from agent.files.archives import csv_from_xlsx, formulas_without_value, open_zip, read_member
+from agent.files.archives import open_zip, read_member
+from agent.files.spreadsheets import csv_from_xlsx, formulas_without_value
 from tests.files import repacked, sheet_of, xlsx, zipped
 
 PLAIN = xlsx(("Data", [["a", "b"], [1, 2]]), ("Notes, etc.", [["n"]]))

@@ -39,6 +39,7 @@ VARIABLES = {
     "files": [],
     "workflows": False,
     "checks": CHECKS,
+    "unread_checks": 0,
     "earlier_checks": [],
 }
 

@@ -22,7 +22,7 @@ from agent.workspace import MAX_DATA_BYTES, MAX_FILE_BYTES, Workspace, sha256
 from tests import files
 
 NAMES = "convert_attachment edit_file fetch read_attachment read_file run_check run_python write_file"
-MAX_SCHEMA_CHARS = 3_200  # about 850 tokens, paid in every model call
+MAX_SCHEMA_CHARS = 3_300  # about 850 tokens, paid in every model call
 
 PAGE = "<!doctype html>\n<main>\n  <h1>Harbour</h1>\n  <p>one</p>\n  <p>two</p>\n</main>\n"
 

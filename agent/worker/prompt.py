@@ -98,6 +98,7 @@ def _task_variables(
         "libraries": [files for name, files in LIBRARIES.items() if name in asked.lower()],
         "fetches": bool(hosts_in(asked)),
         "checks": [check for check in task.checks if check.round == task.round],
+        "unread_checks": sum(part.what.startswith("checks") for part in task.skipped),
         "earlier_checks": [check for check in task.checks if check.round < task.round],
     }
 
