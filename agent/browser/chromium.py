@@ -14,7 +14,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
 
 from agent.errors import Gone, NoBrowser, PageFault
 
@@ -39,6 +41,15 @@ MAX_NOTES = 40  # errors, console lines and such that a tab keeps
 MAX_NOTE_CHARS = 600
 NO_ANSWER = "no answer within"  # how the fault of a page that hangs begins
 DESKTOP, PHONE = (1280, 800), (390, 844)
+WORLD = "observer"  # where our own functions run: they see the page's document and none of its JavaScript
+# What such a function gets: the document's own view of itself, because an element that is called `body` or
+# `querySelectorAll` stands in the place of what it is named after.
+PAGE = """{
+  all: (selector) => [...Document.prototype.querySelectorAll.call(document, selector)],
+  get: (name) => Object.getOwnPropertyDescriptor(Document.prototype, name).get.call(document),
+}"""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -169,6 +180,7 @@ class Tab:
 
     def __init__(self, page: "playwright.Page") -> None:
         self._page = page
+        self._devtools: playwright.CDPSession | None = None
         self.step_s = STEP_S
         self.errors: list[str] = []  # uncaught exceptions, each with its stack
         self.console: list[str] = []  # what the browser and the page call errors
@@ -205,7 +217,7 @@ class Tab:
         by_words = """(list, wanted) => [...list.options].find((o) => o.value === wanted)?.value
           ?? [...list.options].find((o) => o.label.trim().toLowerCase() === wanted.trim().toLowerCase())?.value"""
         value = await self._do(found.evaluate(by_words, option, timeout=self.step_s * 1000), self.step_s + 1)
-        if value is None:
+        if not isinstance(value, str):
             raise PageFault(f"there is no option {option!r}")
         await self._do(found.select_option(value, timeout=self.step_s * 1000), self.step_s + 1)
 
@@ -235,11 +247,33 @@ class Tab:
         """The value of the source, exactly as Playwright's users get it. Raises PageFault, Gone."""
         return await self._do(self._page.evaluate(source, argument), timeout_s)
 
-    async def inspect(self, expression: str) -> Any:
-        """The JSON value of an expression that may use the console's own functions, such as getEventListeners."""
-        session = await self._do(self._page.context.new_cdp_session(self._page), 2)
-        call = {"expression": expression, "includeCommandLineAPI": True, "returnByValue": True}
-        return (await self._do(session.send("Runtime.evaluate", call), 3))["result"].get("value")
+    async def observe(self, shape: TypeAdapter[T], source: str, argument: Any = None, *, timeout_s: float = 3.0) -> T:
+        """What `(page, argument) => …` gives where the page's own JavaScript reaches nothing. Raises PageFault, Gone.
+
+        Elements may still stand in the place of properties (`<input name="id">` in a form): hence the shape.
+        """
+        value = await self._do(self._observed(f"(argument) => ({source})({PAGE}, argument)", argument), timeout_s)
+        try:
+            return shape.validate_python(value, strict=True)
+        except ValidationError as error:
+            raise PageFault(f"the page has something else for {error.errors()[0]['loc']}") from None
+
+    async def _observed(self, function: str, argument: Any) -> Any:
+        if self._devtools is None:
+            self._devtools = await self._page.context.new_cdp_session(self._page)
+        frame = (await self._devtools.send("Page.getFrameTree"))["frameTree"]["frame"]["id"]
+        world = await self._devtools.send("Page.createIsolatedWorld", {"frameId": frame, "worldName": WORLD})
+        call = {
+            "functionDeclaration": function,
+            "executionContextId": world["executionContextId"],
+            "arguments": [{"value": argument}],
+            "returnByValue": True,
+            "awaitPromise": True,
+        }
+        answer = await self._devtools.send("Runtime.callFunctionOn", call)
+        if fault := answer.get("exceptionDetails"):
+            raise PageFault(str(fault.get("exception", {}).get("description", fault["text"]))[:MAX_NOTE_CHARS])
+        return answer["result"].get("value")
 
     async def snapshot(self) -> str:
         """What a screen reader finds. Raises PageFault, Gone."""
@@ -256,14 +290,14 @@ class Tab:
             await self._do(self._page.wait_for_load_state("load", timeout=timeout_s * 1000), timeout_s + 1)
 
     async def _do(self, action: Awaitable[Any], timeout_s: float) -> Any:
-        from playwright.async_api import Error
-
         try:
             return await asyncio.wait_for(action, timeout_s)
+        except (PageFault, Gone):
+            raise
         except TimeoutError:
             raise PageFault(f"{NO_ANSWER} {timeout_s:g} s: an endless loop or an unkept promise") from None
-        except Error as error:
-            message = error.message.removeprefix("Page.evaluate: ").split("\nCall log:")[0]
+        except Exception as error:
+            message = _words(error)
             if not (browser := self._page.context.browser) or not browser.is_connected():
                 raise Gone(message) from error
             raise PageFault(message[:MAX_NOTE_CHARS]) from error
@@ -271,6 +305,14 @@ class Tab:
     def _on_console(self, message: "playwright.ConsoleMessage") -> None:
         if message.type == "error":
             _note(self.console, message.text)
+
+
+def _words(error: Exception) -> str:
+    from playwright.async_api import Error
+
+    if isinstance(error, Error):
+        return error.message.removeprefix("Page.evaluate: ").split("\nCall log:")[0]
+    return f"a value that cannot be read: {type(error).__name__}: {error}"
 
 
 def find(choice: str) -> str | None:

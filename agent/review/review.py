@@ -21,7 +21,7 @@ from agent.review.evidence import Outcome
 from agent.review.page import tests as page_tests
 from agent.review.page.accessibility import accessibility
 from agent.review.page.checks import patience, run_checks
-from agent.review.page.rules import SEEN, page_rules, rule
+from agent.review.page.rules import LOOK, SEEN, page_rules, rule
 from agent.review.page.visit import Visit, own_files
 from agent.review.reading import key, wants_workflow
 from agent.review.static import rules
@@ -164,8 +164,8 @@ class Reviewer:
     async def words_seen(self, subject: Subject) -> list[tuple[str, str]]:
         """What a reader of the page gets to know, by what it is. Raises NoBrowser, Gone, PageFault."""
         async with self._opened(subject) as tab:
-            snapshot, seen = await tab.snapshot(), await tab.evaluate(SEEN)
-        shown = (("what a screen reader finds", snapshot), ("visible text", str(seen["text"])))
+            snapshot, seen = await tab.snapshot(), await tab.observe(SEEN, LOOK)
+        shown = (("what a screen reader finds", snapshot), ("visible text", seen["text"]))
         return [(name, redact(text, self._secrets)) for name, text in shown]
 
     async def start(self) -> None:
@@ -213,7 +213,7 @@ class Reviewer:
         visit = self._visit(subject)
         async with self._browser.tab(visit.answer) as tab:
             await tab.go(visit.base_url)
-            found = page_rules(tab, visit.sources, await tab.evaluate(SEEN), subject.workspace)
+            found = page_rules(tab, visit.sources, await tab.observe(SEEN, LOOK), subject.workspace)
             runnable = [check for check in subject.task.checks if check.kind in ("js", "selector")]
             waits = patience(subject.task.brief, runnable, () if subject.patient else {c.id for c in runnable})
             outcomes = await run_checks(tab, runnable, waits)
