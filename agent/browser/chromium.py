@@ -58,6 +58,7 @@ class Request:
     url: str
     kind: str  # document, script, stylesheet, image, fetch, websocket, …
     origin: str  # of the page that asks; empty for a navigation
+    top: bool = False  # the page itself is to be replaced, not a frame in it
 
 
 @dataclass(frozen=True)
@@ -180,6 +181,7 @@ class Tab:
 
     def __init__(self, page: "playwright.Page") -> None:
         self._page = page
+        self.frame = page.main_frame
         self._devtools: playwright.CDPSession | None = None
         self.step_s = STEP_S
         self.errors: list[str] = []  # uncaught exceptions, each with its stack
@@ -423,13 +425,22 @@ class _Answers:
 
         self.count += 1
         request = route.request
-        asked = Request(request.method, request.url, request.resource_type, request.headers.get("origin", ""))
+        origin, top = request.headers.get("origin", ""), self._is_top(request)
+        asked = Request(request.method, request.url, request.resource_type, origin, top)
         answer = await self.respond(asked) if self.count <= MAX_REQUESTS else None
         with suppress(Error):  # the page may be gone by now
             if answer is None:
                 await route.abort("blockedbyclient")
             else:
                 await route.fulfill(status=answer.status, headers=dict(answer.headers), body=answer.body)
+
+    def _is_top(self, request: "playwright.Request") -> bool:
+        from playwright.async_api import Error
+
+        try:
+            return bool(self.tab and request.is_navigation_request() and request.frame == self.tab.frame)
+        except Error:  # of a page that is not there yet: a popup
+            return False
 
     async def web_socket(self, socket: "playwright.WebSocketRoute") -> None:
         self.count += 1

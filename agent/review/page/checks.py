@@ -57,8 +57,8 @@ _LOOK = """(page, selectors) => ({
 })"""
 
 
-async def run_checks(tab: Tab, checks: Sequence[Check], patience: Mapping[str, float]) -> dict[str, Outcome]:
-    """One outcome a check, by its id. Those that only look share their waits; those that act come after, in order.
+async def run_looking(tab: Tab, checks: Sequence[Check], patience: Mapping[str, float]) -> dict[str, Outcome]:
+    """One outcome, by its id, for each check that only looks; they share their waits.
 
     `patience`: id → seconds until it must hold. Raises Gone.
     """
@@ -71,10 +71,12 @@ async def run_checks(tab: Tab, checks: Sequence[Check], patience: Mapping[str, f
     if stored:
         await tab.reload()
         found |= await _after_reload(tab, stored, found)
-    for check in checks:
-        if check.id not in found:
-            found[check.id] = await _settled(tab, check, patience[check.id])
     return found
+
+
+async def run_acting(tab: Tab, checks: Sequence[Check], patience: Mapping[str, float]) -> dict[str, Outcome]:
+    """The same for those that change the page, in order. Raises Gone."""
+    return {check.id: await _settled(tab, check, patience[check.id]) for check in checks if acts(check.text)}
 
 
 def acts(source: str) -> bool:

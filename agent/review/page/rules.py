@@ -34,12 +34,20 @@ LOOK = """(page) => ({
 })"""
 
 
-def page_rules(tab: Tab, sources: Sources, seen: Seen, files: Mapping[str, bytes]) -> list[Finding]:
-    """One finding a rule, of a page that has loaded."""
+def loaded(tab: Tab, sources: Sources, seen: Seen, files: Mapping[str, bytes]) -> list[Finding]:
+    """One finding a rule, of a page that has loaded and that nothing has touched yet."""
     return [
-        rule("errors", "No script throws while the page loads.", errors(tab, sources)),
         rule("requests", "The page's own files and its libraries are there.", requests(tab, sources)),
         rule("links", "Links into the site lead to its files.", links(seen, sources, files)),
+    ]
+
+
+def looked_at(tab: Tab, sources: Sources, left: Mapping[str, str]) -> list[Finding]:
+    """The same, of a page that was looked at for a while. `left`: where it went by itself, by host."""
+    gone = (f"the page goes to {quote(url, 160)} by itself, which the task does not name" for url in left.values())
+    return [
+        rule("errors", "No script throws while the page loads.", errors(tab, sources)),
+        rule("leaves", "The page stays on the site.", gone),
     ]
 
 
