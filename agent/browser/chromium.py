@@ -182,6 +182,7 @@ class Tab:
     def __init__(self, page: "playwright.Page") -> None:
         self._page = page
         self.frame = page.main_frame
+        self.offline = False
         self._devtools: playwright.CDPSession | None = None
         self.step_s = STEP_S
         self.errors: list[str] = []  # uncaught exceptions, each with its stack
@@ -216,9 +217,12 @@ class Tab:
     async def select(self, selector: str, option: str) -> None:
         """Chooses an option by its value or its words. Raises PageFault, Gone."""
         found = await self._first(selector)
-        by_words = """(list, wanted) => [...list.options].find((o) => o.value === wanted)?.value
+        by_words = """(list, wanted) => list.tagName !== "SELECT" ? 0
+          : [...list.options].find((o) => o.value === wanted)?.value
           ?? [...list.options].find((o) => o.label.trim().toLowerCase() === wanted.trim().toLowerCase())?.value"""
         value = await self._do(found.evaluate(by_words, option, timeout=self.step_s * 1000), self.step_s + 1)
+        if value == 0:
+            raise PageFault("Element is not a <select>")
         if not isinstance(value, str):
             raise PageFault(f"there is no option {option!r}")
         await self._do(found.select_option(value, timeout=self.step_s * 1000), self.step_s + 1)
@@ -236,8 +240,10 @@ class Tab:
         await self._do(self._page.set_viewport_size({"width": width, "height": height}), 3)
 
     async def go_offline(self, offline: bool) -> None:
-        """Raises PageFault, Gone."""
-        await self._do(self._page.context.set_offline(offline), 3)
+        """Without a network, or with one: both are pretended, for there is none. Raises PageFault, Gone."""
+        self.offline = offline
+        speed = {"latency": 0, "downloadThroughput": 1e9, "uploadThroughput": 1e9}  # without it nothing is pretended
+        await self._do(self._send("Network.emulateNetworkConditions", {"offline": offline, **speed}), 3)
 
     async def _first(self, selector: str) -> "playwright.Locator":
         """The first visible element, or the first one at all where none is visible. Raises PageFault, Gone."""
@@ -261,10 +267,8 @@ class Tab:
             raise PageFault(f"the page has something else for {error.errors()[0]['loc']}") from None
 
     async def _observed(self, function: str, argument: Any) -> Any:
-        if self._devtools is None:
-            self._devtools = await self._page.context.new_cdp_session(self._page)
-        frame = (await self._devtools.send("Page.getFrameTree"))["frameTree"]["frame"]["id"]
-        world = await self._devtools.send("Page.createIsolatedWorld", {"frameId": frame, "worldName": WORLD})
+        frame = (await self._send("Page.getFrameTree"))["frameTree"]["frame"]["id"]
+        world = await self._send("Page.createIsolatedWorld", {"frameId": frame, "worldName": WORLD})
         call = {
             "functionDeclaration": function,
             "executionContextId": world["executionContextId"],
@@ -272,10 +276,15 @@ class Tab:
             "returnByValue": True,
             "awaitPromise": True,
         }
-        answer = await self._devtools.send("Runtime.callFunctionOn", call)
+        answer = await self._send("Runtime.callFunctionOn", call)
         if fault := answer.get("exceptionDetails"):
             raise PageFault(str(fault.get("exception", {}).get("description", fault["text"]))[:MAX_NOTE_CHARS])
         return answer["result"].get("value")
+
+    async def _send(self, method: str, parameters: dict[str, Any] | None = None) -> dict[str, Any]:
+        if self._devtools is None:
+            self._devtools = await self._page.context.new_cdp_session(self._page)
+        return await self._devtools.send(method, parameters)
 
     async def snapshot(self) -> str:
         """What a screen reader finds. Raises PageFault, Gone."""
@@ -390,6 +399,7 @@ async def _tab(browser: "playwright.Browser", respond: Respond) -> AsyncIterator
         await context.route_web_socket("**/*", answers.web_socket)
         page = await context.new_page()
         tab = answers.tab = Tab(page)
+        await tab.go_offline(False)
         context.on("page", tab_closer(tab))
         yield tab
     except Error as error:
@@ -427,7 +437,8 @@ class _Answers:
         request = route.request
         origin, top = request.headers.get("origin", ""), self._is_top(request)
         asked = Request(request.method, request.url, request.resource_type, origin, top)
-        answer = await self.respond(asked) if self.count <= MAX_REQUESTS else None
+        offline = self.tab is not None and self.tab.offline
+        answer = None if offline or self.count > MAX_REQUESTS else await self.respond(asked)
         with suppress(Error):  # the page may be gone by now
             if answer is None:
                 await route.abort("blockedbyclient")

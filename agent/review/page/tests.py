@@ -20,7 +20,8 @@ from agent.review.page.visit import Visit
 from agent.workspace import INDEX
 
 MAX_SHOWN_CHARS = 300
-_IMPOSSIBLE = re.compile(r"is not an? <|Unknown key|Unexpected token|Input of type")  # by any page
+# By any page: each is what Playwright says of an element of another kind, a key, a selector.
+_IMPOSSIBLE = re.compile(r"is not an? <|Not a checkbox|Unknown key|Unexpected token|Input of type")
 _ID = re.compile(r"#([A-Za-z][\w-]*)|getElementById\(\s*[\"']([^\"']+)")
 SEEN_CHARS = 200
 TESTS_AT_ONCE = 4
