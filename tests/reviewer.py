@@ -1,36 +1,56 @@
-"""Reviews in a real Chromium, for the tests of many files: one browser a file, on a loop of its own."""
+"""Reviews for the tests of many files: what they are of, and one Chromium a file, on a loop of its own."""
 
 import asyncio
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any
 
 import pytest
-from agent.review.live import LiveReview
-from agent.review.subject import Subject
 
 from agent.browser.chromium import Browser
 from agent.browser.network import Recorded
 from agent.errors import NoBrowser
-from agent.records import Attachment, Check, Finding, Review, Task
+from agent.net import Resource
+from agent.records import Attachment, Check, Finding, Json, Review, Task
+from agent.review.acceptance import TEST, AcceptanceTest, Reading, Requirement
+from agent.review.evidence import Outcome
+from agent.review.review import Reviewer, Subject
+from agent.sandbox.sandbox import Sandbox
 from agent.workspace import Workspace
-from tests.doubles import Recorded
-from tests.pages import BRIEF, CSV, INTERNET
+from tests.pages import INTERNET
+
+Outcomes = dict[str, Outcome]
+NOTHING: Mapping[str, bytes] = MappingProxyType({})
 
 
-def task(*checks: tuple[str, str], brief: str = BRIEF) -> Task:
+def check(text: str, kind: str = "prose", *, id_: str = "1", round_: int = 1) -> Check:
+    return Check.model_validate({"id": id_, "kind": kind, "text": text, "round": round_})
+
+
+def task(
+    *checks: tuple[str, str] | Check, brief: str = "A page.", round_: int = 1, attached: Mapping[str, bytes] = NOTHING
+) -> Task:
+    """`checks`: kind and text, numbered; or checks of any round as they are."""
+    numbered = (
+        given if isinstance(given, Check) else check(given[1], given[0], id_=str(n))
+        for n, given in enumerate(checks, 1)
+    )
     return Task(
         id="5a" * 16,
         email="a@b",
         task="t",
-        round=1,
-        round_received=1,
+        round=round_,
+        round_received=round_,
         nonce="n",
         brief=brief,
-        checks=tuple(Check(id=str(n), kind=kind, text=text, round=1) for n, (kind, text) in enumerate(checks, 1)),
-        attachments=(Attachment(name="ferries.csv", sha256="0" * 64, size_bytes=len(CSV), media_type="text/csv"),),
+        checks=tuple(numbered),
+        attachments=tuple(
+            Attachment(name=name, sha256="0" * 64, size_bytes=len(data), media_type="text/csv")
+            for name, data in attached.items()
+        ),
         skipped=(),
         evaluation_url="https://evaluator.example/",
         repo="ferries-abc123",
@@ -40,25 +60,83 @@ def task(*checks: tuple[str, str], brief: str = BRIEF) -> Task:
     )
 
 
-class Reviewer:
-    """One browser, on a loop of its own."""
+def acceptance(id_: str, test: Json, **more: Any) -> AcceptanceTest:
+    return AcceptanceTest(id=id_, test=TEST.validate_python(test), **more)
+
+
+def page_test(expect: str, *steps: list[str], **more: Any) -> Json:
+    return {"kind": "page", "expect": expect, "steps": list(steps), **more}
+
+
+def reading(*tests: AcceptanceTest, **more: Any) -> Reading:
+    """Requirements by the ids of the tests: what stands before the slash."""
+    owners = dict.fromkeys(test.id.rpartition("/")[0] for test in tests)
+    return Reading(
+        requirements=tuple(
+            Requirement(
+                id=owner,
+                round=int(owner.partition(":")[2].partition(".")[0]),
+                words=f"words of {owner}",
+                says=f"what {owner} says",
+                tests=tuple(test for test in tests if test.id.rpartition("/")[0] == owner),
+            )
+            for owner in owners
+        ),
+        **more,
+    )
+
+
+def site(page: str, files: Mapping[str, bytes] = NOTHING) -> Workspace:
+    return Workspace().put({"index.html": page.encode(), **files})
+
+
+class Chromium:
+    """One browser and one sandbox, on a loop of their own."""
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
         threading.Thread(target=self.loop.run_forever, daemon=True).start()
         self.browser = Browser(tabs_at_once=10)
+        self.sandbox = Sandbox()
 
     def do(self, action: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(action, self.loop).result(120)
+        return asyncio.run_coroutine_threadsafe(action, self.loop).result(180)
 
-    def review(self, asked: Task, page: str, *, time_s: float = 60, **files: bytes) -> Review:
-        return self.do(self.reviewing(asked, page, time_s=time_s, **files))  # type: ignore[no-any-return]
+    def reviewer(self, *, internet: Mapping[str, Resource] = INTERNET, **more: Any) -> Reviewer:
+        return Reviewer(self.browser, Recorded(internet), self.sandbox, **({"time_s": 60} | more))
 
-    async def reviewing(self, asked: Task, page: str, *, time_s: float = 60, **files: bytes) -> Review:
-        live = LiveReview(self.browser, Recorded(INTERNET), time_s=time_s)
-        site = {name.replace("__", "."): data for name, data in files.items()}
-        workspace = Workspace().put({"index.html": page.encode(), "ferries.csv": CSV} | site)
-        return await live.review(Subject(asked, workspace, {"ferries.csv": CSV}))
+    def review(self, asked: Task, page: str, files: Mapping[str, bytes] = NOTHING, **more: Any) -> Review:
+        return self.do(self.reviewing(asked, page, files, **more))  # type: ignore[no-any-return]
+
+    async def reviewing(
+        self,
+        asked: Task,
+        page: str,
+        files: Mapping[str, bytes] = NOTHING,
+        *,
+        read: Reading | None = None,
+        **more: Any,
+    ) -> Review:
+        subject = Subject(asked, site(page, files), {}, read or Reading())
+        return await self.reviewer(**more).review(subject)
+
+    def run(self, tests: Mapping[str, Json], page: str, files: Mapping[str, bytes] = NOTHING, **more: Any) -> Outcomes:
+        """The outcome of each page test, by its name."""
+        return self.do(self.running(tests, page, files, **more))  # type: ignore[no-any-return]
+
+    async def running(
+        self,
+        tests: Mapping[str, Json],
+        page: str,
+        files: Mapping[str, bytes] = NOTHING,
+        *,
+        brief: str = "A page.",
+        late: bool = False,
+        **more: Any,
+    ) -> Outcomes:
+        subject = Subject(task(brief=brief), site(page, files), {})
+        given = [acceptance(name, test) for name, test in tests.items()]
+        return await self.reviewer(**more).run(subject, given, late=late)
 
 
 @contextmanager
@@ -73,16 +151,16 @@ def browser_needed() -> Iterator[None]:
 
 
 @contextmanager
-def reviewing_browser() -> Iterator[Reviewer]:
-    reviewer = Reviewer()
+def running_chromium() -> Iterator[Chromium]:
+    chromium = Chromium()
     with browser_needed():
-        reviewer.do(reviewer.browser.start())
-    yield reviewer
-    reviewer.do(reviewer.browser.aclose())
-    reviewer.loop.call_soon_threadsafe(reviewer.loop.stop)
+        chromium.do(chromium.browser.start())
+    yield chromium
+    chromium.do(chromium.browser.aclose())
+    chromium.loop.call_soon_threadsafe(chromium.loop.stop)
 
 
-RAN = ("errors", "requests", "images", "links", "empty", "buttons", "computed", "parameter")
+RAN = ("errors", "requests", "links", "leaves")
 
 
 def failing(found: Review) -> dict[str, str]:
@@ -92,6 +170,11 @@ def failing(found: Review) -> dict[str, str]:
 
 def finding(found: Review, name: str) -> Finding:
     return next(f for f in found.findings if f.id == name)
+
+
+def verdicts(found: Review) -> list[str]:
+    """Of the evaluator's checks, in their order."""
+    return [f.verdict for f in found.findings if f.origin == "check"]
 
 
 def html(body: str, head: str = "") -> str:

@@ -1,19 +1,24 @@
 """The static review: good sites pass in silence, one broken in one way fails in that way, hostile ones cost little."""
 
+import asyncio
 import base64
-import json
 import time
 from collections.abc import Mapping
-from pathlib import Path
 
 import pytest
-from agent.review.repository import MIT_BODY, may_change, workflows_allowed
 
-from agent.records import Check, Finding, Review, Task
-from agent.review.review import RULES, review
+from agent.browser.chromium import Browser
+from agent.browser.network import Recorded
+from agent.records import Review
+from agent.review.acceptance import Reading
+from agent.review.review import Reviewer, Subject
+from agent.review.static.repository import MIT_BODY
+from agent.review.static.rules import RULES
+from agent.review.static.secrets import scrubbed
+from agent.sandbox.sandbox import Sandbox
 from agent.workspace import Workspace
+from tests.reviewer import acceptance, finding, reading, task, verdicts
 
-TASKS = Path(__file__).parents[2] / "shared" / "tasks"
 LICENSE = f"MIT License\n\nCopyright (c) 2025 The authors\n\n{MIT_BODY}"
 README = """# Harvest ledger
 
@@ -122,19 +127,6 @@ TEMPLATED = """<!doctype html><html><head><title>Shelf</title></head><body>
 <script type="text/babel">const App = () => <main>not read here</main>;</script>
 <script>Vue.createApp({ data: () => ({ title: "Shelf", books: ["A", "B"] }) }).mount("#app");</script>
 </body></html>"""
-ANTHOLOGY_BRIEF = """Publish these files as a small anthology:
-
-- heron.txt: A 20-30 word story about a heron.
-- motto.md: The anthology in three words.
-- odds.json: Fill in `{river: "Elbe", odds: float (0-1, e.g. 0.25), floods: int, reason: str, tide: {high: bool}}`
-- heron.svg: A drawing of a heron.
-- index.html: A page that links to all the files above.
-- Add a GitHub Actions workflow at .github/workflows/count.yml that runs: python count.py > count.json
-- Do not commit count.json; it is made in CI.
-
-Commit the attachment seal.txt as-is, and count.py after fixing the bug in it. Ids on the page:
-`heron-name`, `heron-odds`.
-"""
 WORKFLOW = """\
 on: push
 jobs:
@@ -144,20 +136,13 @@ jobs:
       - uses: actions/checkout@v4
       - run: python count.py > count.json
 """
-ANTHOLOGY = {
-    "heron.txt": "word " * 25,
-    "motto.md": "Rivers, herons, rain\n",
-    "odds.json": json.dumps({"river": "Elbe", "odds": 0.25, "floods": 3, "reason": "rain", "tide": {"high": True}}),
-    "heron.svg": '<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"><path d="M0 0"/></svg>',
-    "index.html": "<!doctype html><title>Elbe</title><h1 id='heron-name'>Elbe</h1><b id='heron-odds'>0.25</b>"
-    + "".join(
-        f"<a href='{name}'>{name}</a>" for name in ("heron.txt", "motto.md", "odds.json", "heron.svg", "count.json")
-    )
-    + "<a href='seal.txt'>seal</a><a href='count.py'>count</a>",
-    ".github/workflows/count.yml": WORKFLOW,
+CI = ".github/workflows/count.yml"
+COUNTING: Mapping[str, str | bytes] = {
+    "index.html": "<!doctype html><title>Count</title><a href='count.json'>made by the workflow</a><a href='seal.txt'>seal</a>",
+    CI: WORKFLOW,
     "count.py": "print(1)\n",
+    "seal.txt": "3141\n",
 }
-ANTHOLOGY_FILES = {"seal.txt": b"3141\n", "count.py": b"print(l)\n"}
 
 KEYS = {
     "GitHub": "ghp_" + "a1B2" * 9,
@@ -175,508 +160,187 @@ KEYS = {
 }
 
 
-def check(text: str, kind: str = "prose", *, number: int = 1, round_: int = 1) -> Check:
-    return Check.model_validate({"id": str(number), "kind": kind, "text": text, "round": round_})
-
-
-def task(brief: str = "Build a page.", *checks: Check, round_: int = 1) -> Task:
-    return Task(
-        id="0" * 32,
-        email="grower@example.org",
-        task="ledger",
-        round=round_,
-        round_received=round_,
-        nonce="n-1",
-        brief=brief,
-        checks=checks,
-        attachments=(),
-        skipped=(),
-        evaluation_url="https://example.org/notify",
-        repo="ledger-abc123",
-        previous_id=None,
-        received_at=0.0,
-        deadline_at=600.0,
-    )
-
-
 def site(files: Mapping[str, str | bytes]) -> Workspace:
-    """The files with a licence and a README, unless they bring their own; a None-like empty name drops nothing."""
+    """The files with a licence and a README, unless they bring their own."""
     whole: dict[str, str | bytes] = {"LICENSE": LICENSE, "README.md": README, ".nojekyll": "", **files}
     return Workspace().put({path: d.encode() if isinstance(d, str) else d for path, d in whole.items()})
 
 
+def review(
+    files: Mapping[str, str | bytes] | Workspace,
+    attachments: Mapping[str, bytes] | None = None,
+    *,
+    brief: str = "Build a page.",
+    secrets: tuple[str, ...] = (),
+    read: Reading | None = None,
+) -> Review:
+    """What reading alone finds."""
+    workspace = files if isinstance(files, Workspace) else site(files)
+    reviewer = Reviewer(Browser("off"), Recorded({}), Sandbox(), secrets=secrets)
+    subject = Subject(task(brief=brief), workspace, attachments or {}, read or Reading())
+    return asyncio.run(reviewer.review(subject))
+
+
 def failing(found: Review) -> dict[str, str]:
-    return {finding.id: finding.evidence for finding in found.failures}
-
-
-def one(kind: str, text: str, files: Mapping[str, str | bytes], brief: str = "", **attachments: bytes) -> Finding:
-    """The finding on one check of a site."""
-    named = {name.replace("_", "."): data for name, data in attachments.items()}
-    return review(task(brief or "Build it.", check(text, kind)), site(files), named).findings[0]
+    assert not [f.evidence for f in found.findings if "broke" in f.evidence]
+    return {f.id: f.evidence for f in found.failures}
 
 
 # -- good sites ----------------------------------------------------------------------------------------------------
 
-GOOD: dict[str, tuple[Task, Mapping[str, str | bytes], Mapping[str, bytes]]] = {
+ASKS_FOR_CI = f"Run count.py in a workflow at {CI}."
+GOOD: dict[str, tuple[str, Mapping[str, str | bytes], Mapping[str, bytes]]] = {
     "ledger": (
-        task(
-            'A page with the title "Harvest ledger" that fetches harvest.csv from attachments, sums it with d3.js '
-            "inside #total-crates, coloured #fee or #c0ffee, and loads Bootstrap 5. See https://x.org/a.json#frag.",
-            check("document.title === `Harvest ledger`", "js"),
-            check("!!document.querySelector(\"link[href*='bootstrap']\")", "js", number=2),
-            check('!!document.querySelector("script").textContent.includes("fetch(")', "js", number=3),
-            check("#total-crates", "selector", number=4),
-            check("Repo has MIT license", number=5),
-            check("README.md is professional", number=6),
-        ),
+        "Sum harvest.csv in #total-crates.",
         {"index.html": LEDGER, "harvest.csv": HARVEST},
         {"harvest.csv": HARVEST.encode(), "LICENSE.txt": b"not published"},
     ),
-    "folders": (
-        task("A tide table with a page about it in about.html and its looks in assets/style.css."),
-        FOLDERS,
-        {},
-    ),
-    "board": (
-        task("A TODO board. `#row-1` is its second row.", check('!!document.querySelector("#row-1")', "js")),
-        {"index.html": TASK_BOARD, "README.md": README.replace("Harvest ledger", "TODO: the board")},
-        {},
-    ),
-    "templated": (
-        task(
-            "Books on a shelf.",
-            check("document.querySelector('#shelf-title').textContent === 'Shelf'", "js"),
-            check("document.querySelectorAll('#app li').length === 2", "js", number=2),
-        ),
-        {"index.html": TEMPLATED},
-        {},
-    ),
-    "anthology": (
-        task(
-            ANTHOLOGY_BRIEF,
-            check("Each required file exists on GitHub"),
-            check("seal.txt matches the attached seal.txt", number=2),
-            check("seal.txt equals the attachment", number=10),
-            check("index.html links to all required assets", number=3),
-            check("motto.md contains exactly three words", number=4),
-            check("heron.svg is valid SVG", number=5),
-            check("count.json is NOT committed", number=6),
-            check("odds.json has 'tide' object with 'high' (boolean) fields", number=7),
-            check("index.html <title> contains the river from odds.json", number=8),
-            check("index.html contains element with id='heron-odds' displaying odds", number=9),
-        ),
-        {**ANTHOLOGY, "seal.txt": "3141\n"},
-        ANTHOLOGY_FILES,
+    "folders": ("A tide table.", FOLDERS, {}),
+    "board": ("A TODO board.", {"index.html": TASK_BOARD, "README.md": "TODO: the board"}, {}),
+    "templated": ("Books on a shelf.", {"index.html": TEMPLATED}, {}),
+    "workflow": (ASKS_FOR_CI, COUNTING, {"seal.txt": b"3141\n", "count.py": b"print(l)\n"}),
+    "attachments as sent": (
+        "Show bad.json.",
+        {"index.html": LEDGER, "harvest.csv": HARVEST, "bad.json": "{a: NaN}", "old.html": "<img src='gone.png'>"},
+        {"bad.json": b"{a: NaN}", "old.html": b"<img src='gone.png'>"},
     ),
 }
 
 
 @pytest.mark.parametrize("name", GOOD)
 def test_a_good_site_has_no_failure(name: str) -> None:
-    asked, files, attachments = GOOD[name]
-    found = review(asked, site(files), attachments, secrets=("correct horse battery",))
-    assert failing(found) == {}
-    assert not [finding for finding in found.findings if "broke" in finding.evidence]
+    brief, files, attachments = GOOD[name]
+    assert failing(review(files, attachments, brief=brief, secrets=("correct horse battery",))) == {}
 
 
-def test_every_check_and_every_rule_has_one_finding() -> None:
-    asked = task("Now add a table.", check("Adds a table", round_=2), check("Has a page", number=2), round_=2)
-    found = review(asked, site({"index.html": LEDGER}), {})
-    assert [(f.id, f.origin, f.text) for f in found.findings[:2]] == [
-        ("1", "check", "Adds a table"),
-        ("2", "earlier", "Has a page"),
-    ]
-    assert [f.id for f in found.findings[2:]] == [name for name, _, _ in RULES]
-    assert {f.origin for f in found.findings[2:]} == {"rule"}
+def test_every_rule_has_one_finding_and_every_one_is_certain() -> None:
+    found = review({"index.html": LEDGER}).findings
+    assert [f.id for f in found] == [name for name, _, _ in RULES]
+    assert {(f.origin, f.standing, f.earlier) for f in found} == {("rule", "certain", False)}
 
 
 # -- broken in one way ---------------------------------------------------------------------------------------------
 
 MISSING = "\0"  # this file is taken out
+FOLDER_PAGE = str(FOLDERS["index.html"])
 BROKEN: list[tuple[str, str, Mapping[str, str | bytes], str]] = [
+    ("index", "ledger", {"index.html": MISSING, "README.md": "# Ledger"}, "`index.html`"),
+    ("index", "ledger", {"index.html": " "}, "is empty"),
     ("index", "ledger", {"index.html": f"```html\n{LEDGER}```"}, "no fence"),
     ("index", "ledger", {"index.html": f"To create the page, save this:\n{LEDGER}"}, "To create the page"),
     ("index", "ledger", {"index.html": LEDGER + "\nThis page sums crates."}, "This page sums"),
     ("index", "ledger", {"index.html": LEDGER + "<script>let a = 1;"}, "cut off"),
     ("license", "ledger", {"LICENSE": LICENSE.replace("hereby granted", "granted")}, "full text"),
-    ("license", "ledger", {"LICENSE": MISSING}, "`LICENSE`"),
+    ("license", "ledger", {"LICENSE": MISSING, "README.md": "# Ledger"}, "`LICENSE`"),
     ("readme", "ledger", {"README.md": MISSING}, "`README.md`"),
-    ("readme", "ledger", {"README.md": README.replace("# Harvest ledger\n", "", 1)}, "no title"),
-    ("readme", "ledger", {"README.md": README.replace("## Usage", "## Remarks")}, "usage"),
-    ("readme", "ledger", {"README.md": README.replace("## How the code works", "## Thanks")}, "code explanation"),
-    ("readme", "ledger", {"README.md": README.replace("server\n```", "server\n")}, "README.md:14"),
-    ("readme", "ledger", {"README.md": README + "\n\nClone github.com/your-username/ledger."}, "your-username"),
-    ("readme", "ledger", {"README.md": README + "\n\nTODO: say more."}, "placeholder"),
+    ("readme", "ledger", {"README.md": " \n"}, "empty"),
     ("references", "ledger", {"README.md": README + "\n\n![Screen](docs/screen.png)"}, "docs/screen.png"),
     ("references", "ledger", {"index.html": LEDGER.replace("</body>", "<img src='a.png'></body>")}, "a.png"),
-    (
-        "references",
-        "ledger",
-        {"index.html": LEDGER.replace("for (let", 'fetch("/harvest.csv"); for (let')},
-        ":14",
-    ),
-    (
-        "references",
-        "ledger",
-        {"index.html": LEDGER.replace("</body>", "<img src='http://x.org/a.png'></body>")},
-        "https",
-    ),
-    (
-        "references",
-        "ledger",
-        {"index.html": LEDGER.replace("<p>", "<link rel=stylesheet href=Style.css>", 1)},
-        "Style.css",
-    ),
+    ("references", "ledger", {"index.html": LEDGER.replace("for (let", 'fetch("/harvest.csv"); for (let')}, ":14"),
+    ("references", "ledger", {"index.html": LEDGER.replace("</body>", "<img src='http://x.org/a.png'></body>")}, "https"),
+    ("references", "ledger", {"index.html": LEDGER.replace("<p>", "<link rel=stylesheet href=Style.css>", 1)}, "Style.css"),
     ("references", "folders", {"js/tide.js": MISSING}, "js/tide.js"),
-    (
-        "references",
-        "folders",
-        {"js/app.js": FOLDERS["js/app.js"].replace("tides.json", "data/tides.json")},
-        "js/app.js:5",
-    ),
+    ("references", "folders", {"js/app.js": FOLDERS["js/app.js"].replace("tides.json", "data/tides.json")}, "js/app.js:5"),
     ("references", "folders", {"assets/base.css": MISSING}, "assets/base.css"),
-    (
-        "files",
-        "folders",
-        {"about.html": MISSING, "index.html": FOLDERS["index.html"].replace('"about"', '"#"')},
-        "about.html",
-    ),
     ("javascript", "folders", {"js/tide.js": "export const level = ;"}, "js/tide.js:1"),
     ("javascript", "ledger", {"index.html": LEDGER.replace("reduce((sum, row)", "reduce(sum, row)")}, "index.html:9"),
     ("json", "folders", {"tides.json": "{north: 4}"}, "tides.json"),
     ("json", "folders", {"tides.json": '{"north": NaN}'}, "NaN"),
-    ("json", "folders", {"index.html": FOLDERS["index.html"].replace('"Tides"}', '"Tides",}')}, "index.html:5"),
+    ("json", "folders", {"index.html": FOLDER_PAGE.replace('"Tides"}', '"Tides",}')}, "index.html:5"),
+    ("workflows", "workflow", {CI: WORKFLOW.replace("    runs-on: ubuntu-latest\n", "")}, "runs-on"),
     ("paths", "folders", {"CNAME": "example.org"}, "CNAME"),
     ("paths", "folders", {".github/workflows/deploy.yml": WORKFLOW.replace("python count.py", "date")}, "deploy.yml"),
     ("paths", "folders", {"license.md": "MIT"}, "license.md"),
     ("paths", "folders", {"big.bin": b"\0" * 1_000_001}, "big.bin"),
-    ("attachments", "ledger", {"harvest.csv": HARVEST.rstrip()}, "harvest.csv"),
-    ("ids", "ledger", {"index.html": LEDGER.replace("total-crates", "total-crate")}, "similar: `total-crate`"),
-    ("title", "ledger", {"index.html": LEDGER.replace("Harvest ledger", "Ledger")}, "`Ledger`"),
-    ("files", "anthology", {"count.json": "{}"}, "must not be committed"),
-    ("content", "anthology", {"motto.md": "Rivers and herons again"}, "motto.md has 4 words"),
-    ("content", "anthology", {"heron.txt": "word " * 31}, "20 to 30"),
-    *[
-        ("content", "anthology", {"odds.json": ANTHOLOGY["odds.json"].replace(old, new)}, evidence)
-        for old, new, evidence in (
-            ("0.25", "1", "decimal point"),
-            ("0.25", "1.5", "from 0 to 1"),
-            ("Elbe", "Oder", "'Elbe'"),
-            ("3,", '"3",', "a integer"),
-            ('"high": true', '"high": 1', "`tide.high`"),
-            ('"reason"', '"why"', "`reason` is missing"),
-        )
-    ],
     *[
         ("secrets", "folders", {"js/tide.js": f"\nexport const level = '{key}';"}, "js/tide.js:2")
         for key in KEYS.values()
     ],
-]
-ALSO = {
-    "files": {"1", "6"},
-    "content": {"4", "7", "8", "9"},
-    "ids": {"4"},
-    "title": {"1"},
-    "readme": {"6"},
-    "license": {"5", "references"},
-}
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("rule", "base", "change", "evidence"), BROKEN)
-def test_a_site_broken_in_one_way_fails_by_that_rule(
+def test_a_site_broken_in_one_way_fails_by_that_rule_alone_with_evidence(
     rule: str, base: str, change: Mapping[str, str | bytes], evidence: str
 ) -> None:
-    asked, files, attachments = GOOD[base]
+    brief, files, attachments = GOOD[base]
     changed = {**files, **change}
     gone = [path for path, data in changed.items() if data == MISSING]
-    found = failing(review(asked, site(changed).drop(*gone), attachments))
+    found = failing(review(site(changed).drop(*gone), attachments, brief=brief))
     assert evidence in found.pop(rule)
-    assert found.keys() <= ALSO.get(rule, set())
+    assert found == {}
+
+
+def test_an_empty_workspace_fails_and_says_that_nothing_was_run() -> None:
+    found = review(Workspace())
+    assert failing(found).keys() == {"index", "license", "readme"}
+    assert found.is_broken
+    assert "there is no index.html" in found.browser
 
 
 @pytest.mark.parametrize(
-    ("brief", "wanted"),
+    ("brief", "wanted", "taken"),
     [
-        ("Save `moons.json` and write about.md.", "about.md moons.json"),
-        ("Convert raw.xlsx to moons.csv.", "moons.csv"),
-        ("Uses chart.js, Three.js and helper.js from a CDN; app.js draws.", "app.js"),
-        ("Export the table as moons.csv, or let people upload any.json.", ""),
-        ("Commit a file such as notes.txt? No: moons.csv, at data/moons.csv.", "data/moons.csv moons.csv"),
-        ("Never push build.log. It loads https://x.org/a.csv from www.y.org/b.csv.", ""),
-        ("Files: *.csv, <name>.json, {id}.txt, await response.json(), mail@x.md", ""),
-        ("Shows input.csv (attachment) and other.csv from the attachments.", ""),
+        (ASKS_FOR_CI, "", True),
+        ("Count on every push.", CI, True),
+        ("Count on every push.", "", False),
+        ("Publish it with GitHub Actions.", "", False),
     ],
 )
-def test_files_are_wanted_only_where_the_brief_asks_for_them(brief: str, wanted: str) -> None:
-    evidence = failing(review(task(brief), site({"index.html": LEDGER, "harvest.csv": HARVEST}), {})).get("files", "")
-    assert " ".join(sorted(evidence.split("`")[1::2])) == wanted
+def test_a_workflow_file_is_taken_where_its_path_or_a_requirement_asks_for_one(
+    brief: str, wanted: str, taken: bool
+) -> None:
+    read = reading(acceptance("need:1.files/1", {"kind": "file", "path": wanted, "is": "exists"})) if wanted else None
+    assert ("paths" in failing(review(COUNTING, brief=brief, read=read))) is not taken
 
 
-def test_an_empty_workspace_fails_and_names_what_is_missing() -> None:
-    asked, _, attachments = GOOD["ledger"]
-    found = failing(review(asked, Workspace(), attachments))
-    assert {"index", "license", "readme", "attachments", "1", "2", "3", "4", "5", "6"} <= found.keys()
+# -- secrets -------------------------------------------------------------------------------------------------------
+
+SECRET = "correct-horse-battery-staple"
 
 
 @pytest.mark.parametrize("encode", [str, lambda s: base64.b64encode(b"ab" + s.encode()).decode()])
 def test_a_secret_of_the_process_is_found_plain_and_encoded_and_never_echoed(encode: type[str]) -> None:
-    secret = "correct-horse-battery-staple"
-    page = f"<!doctype html><title>{secret}</title>\n<p>{encode(secret)}</p><script>let x = '{secret}</script>"
-    asked = task("Build it.", check("document.title === 'x'", "js"))
-    found = review(asked, site({"index.html": page, "notes.txt": encode(secret)}), {}, secrets=(secret, "", "ab"))
+    page = f"<!doctype html><title>{SECRET}</title>\n<p>{encode(SECRET)}</p><script>let x = '{SECRET}</script>"
+    found = review({"index.html": page, "notes.txt": encode(SECRET)}, secrets=(SECRET, "", "ab"))
     assert "notes.txt:1" in failing(found)["secrets"]
     assert "index.html:1" in failing(found)["secrets"]
-    assert secret not in found.model_dump_json()
+    assert SECRET not in found.model_dump_json()
 
 
-def test_a_key_in_an_intact_attachment_is_not_ours_to_judge() -> None:
-    sample = f"key,{KEYS['AWS']}\n".encode()
-    assert "secrets" not in failing(review(task(), site({"index.html": LEDGER, "k.csv": sample}), {"k.csv": sample}))
+@pytest.mark.parametrize(("attached", "told"), [("key,{}\n", False), ("other,{}\n", True)])
+def test_a_key_in_an_attachment_is_its_senders_as_long_as_it_stands_as_it_was_sent(attached: str, told: bool) -> None:
+    sent = attached.format(KEYS["AWS"]).encode()
+    found = failing(
+        review({"index.html": LEDGER, "harvest.csv": HARVEST, "k.csv": f"key,{KEYS['AWS']}\n"}, {"k.csv": sent})
+    )
+    assert ("secrets" in found) is told
 
 
-# -- js and selector checks ----------------------------------------------------------------------------------------
-
-STILL = """<!doctype html><title>Two  moons </title><h1 class="big loud" id="name">Two <b>moons</b></h1>
-<form id="ask" aria-live="polite" data-moon-count="2"></form><p id="pad"> Io </p><i>1</i><i>2</i>
-<p id="n">12.5 km</p>"""
-MOVING = (
-    STILL
-    + """<div id="chart"></div><table id="moons"><tbody></tbody></table><script>
-document.querySelector("#chart").innerHTML = '<canvas class="plot"></canvas>';
-for (const m of ["io"]) moons.insertRow().id = `moon-${m}`;
-</script><script src="https://cdn.jsdelivr.net/npm/marked@12.0.2/marked.min.js"></script>"""
-)
+@pytest.mark.parametrize("key", KEYS)
+def test_what_is_scrubbed_holds_no_secret_any_more(key: str) -> None:
+    text = f"a {KEYS[key]} b {SECRET} c"
+    whole = site({"index.html": LEDGER, "harvest.csv": HARVEST, "a.txt": text, "b.bin": b"\0" + text.encode()})
+    clean = scrubbed(whole, (SECRET,))
+    assert "secrets" not in failing(review(clean, secrets=(SECRET,)))
+    assert clean["index.html"] == whole["index.html"]
 
 
-@pytest.mark.parametrize(
-    ("page", "expression", "verdict", "evidence"),
-    [
-        (STILL, 'document.title === "Two moons"', "pass", "Two moons"),
-        (STILL, "document.title == 'Two moon' || document.title.startsWith(`Two`)", "pass", ""),
-        (STILL, 'document.title.includes("Moons")', "fail", "`Two moons`"),
-        (STILL, "!!document.querySelector('h1#name.big b')", "pass", ""),
-        (STILL, "document.querySelector('#nam') !== null", "fail", "similar: `name`"),
-        (STILL, "document.getElementById('nam').textContent.length > 0", "fail", "is null"),
-        (STILL, 'document.querySelector("#ask").tagName === "FORM"', "pass", "FORM"),
-        (STILL, 'document.querySelector("#ask").getAttribute("aria-live") === "assertive"', "fail", "polite"),
-        (STILL, 'document.querySelector("#ask").dataset.moonCount !== undefined', "pass", ""),
-        (STILL, 'document.querySelector("#ask").dataset.region !== undefined', "fail", ""),
-        (STILL, "document.querySelectorAll('i').length >= 2;", "pass", "matches 2"),
-        (STILL, "document.querySelectorAll('i').length === 3", "fail", "matches 2"),
-        (STILL, "!document.querySelector('nav')", "pass", ""),
-        (STILL, "Math.abs(parseFloat(document.querySelector('#n').textContent) - 12.5) < 0.01", "pass", "12.5"),
-        (STILL, "parseInt(document.querySelector('#n').textContent, 10) > 12", "fail", "12.5"),
-        (STILL, "document.querySelector('#pad').textContent === 'Io'", "fail", "white space"),
-        (STILL, "document.querySelector('#pad').textContent.trim().toUpperCase() === 'IO'", "pass", ""),
-        (STILL, "typeof add === 'function'", "fail", "no script defines `add`"),
-        (STILL, "document.body.textContent.includes('moons')", "pass", ""),
-        (STILL, "[...document.querySelectorAll('i')].length === 3", "unknown", "browser"),
-        (STILL, "return document.title", "unknown", "browser"),
-        (STILL, "document.querySelector('p::first-line') || document.querySelector(':nope(')", "unknown", "browser"),
-        (STILL, "(() => document.querySelector('#rings').children.length > 2)()", "fail", "`rings`"),
-        (STILL, "(() => document.querySelector('#rings') === null)()", "unknown", "browser"),
-        (STILL, "(" * 2_000 + "1" + ")" * 2_000, "unknown", "browser"),
-        (MOVING, 'document.title === "Two moons"', "pass", ""),
-        (MOVING, "document.querySelector('#name').textContent.includes('moons')", "pass", ""),
-        (MOVING, "document.querySelector('#chart').textContent.includes('x')", "unknown", "browser"),
-        (MOVING, "!!document.querySelector('#chart .plot')", "unknown", "script"),
-        (MOVING, "!!document.querySelector('#moon-io')", "unknown", "script"),
-        (MOVING, "document.querySelectorAll('#moons tbody tr').length >= 1", "unknown", "script"),
-        (
-            MOVING,
-            "document.querySelectorAll('i').length >= 2 && document.querySelectorAll('i').length < 9",
-            "unknown",
-            "",
-        ),
-        (
-            MOVING,
-            "document.querySelectorAll('i').length >= 2 && document.querySelector('#rings') !== null",
-            "fail",
-            "rings",
-        ),
-        (
-            MOVING,
-            "document.querySelectorAll('#chart i').length < 9 && !!document.getElementById('rings')",
-            "fail",
-            "rings",
-        ),
-        (MOVING, "!!document.querySelector(\"script[src*='marked']\")", "pass", ""),
-        (MOVING, "!!document.querySelector(\"script[src*='highlight.js']\")", "fail", "highlight.js"),
-        (MOVING, "!!document.querySelector(\"link[href*='moons']\")", "fail", "link"),
-        (MOVING, 'document.querySelector("script").textContent.includes("innerHTML")', "pass", ""),
-        (
-            MOVING.replace("<script>", "<script src=app.js></script><script>"),
-            "document.scripts.length > 1",
-            "unknown",
-            "",
-        ),
-        (
-            MOVING.replace("<div", "<script src='https://x.org/a.js'></script><div"),
-            'document.querySelector("script").textContent.includes("innerHTML")',
-            "fail",
-            "inline script before",
-        ),
-        (
-            MOVING.replace("innerHTML", "title") + "<script>document.title = 'x'</script>",
-            "document.title === 'x'",
-            "unknown",
-            "",
-        ),
-        ("<b>x</b><noscript><p id=a></p></noscript>", "!!document.querySelector('#a')", "fail", ""),
-    ],
-)
-def test_an_expression_is_decided_only_where_the_static_page_decides_it(
-    page: str, expression: str, verdict: str, evidence: str
-) -> None:
-    found = one("js", expression, {"index.html": page})
-    assert (found.verdict, evidence in found.evidence) == (verdict, True), found.evidence
+# -- without a browser ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("selector", "verdict"),
-    [
-        ("#name b", "pass"),
-        ("#chart canvas", "unknown"),
-        ("#rings", "fail"),
-        ("#rings, .plot", "unknown"),
-        ("p::before", "unknown"),
-    ],
-)
-def test_a_selector_is_decided_only_where_the_static_page_decides_it(selector: str, verdict: str) -> None:
-    assert one("selector", selector, {"index.html": MOVING}).verdict == verdict
-
-
-# -- prose checks --------------------------------------------------------------------------------------------------
-
-FACTS = {"facts.json": '{"moon": "Io", "day": {"hours": 42, "in": "text"}, "old": {"hours": 7}}'}
-MOONS = {"index.html": MOVING, "data.txt": "one two three", **FACTS}
-VALUES = {
-    **FACTS,
-    "index.html": "<!doctype html><title>Io</title><h1 id='moon'>Io</h1><b id='hours'>42</b><script>"
-    "new URLSearchParams(location.search).get('orbit'); fetch('https://api.example.org/moons?id=1')</script>"
-    "<link rel=stylesheet href='https://cdn.jsdelivr.net/npm/bootstrap@5.3.3/dist/css/bootstrap.min.css'>"
-    "<a href='facts.json'>f</a>",
-}
-
-
-@pytest.mark.parametrize(
-    ("files", "sentence", "verdict"),
-    [
-        (MOONS, "Repo has MIT license", "pass"),
-        (MOONS, "LICENSE contains the MIT License text", "pass"),
-        ({**MOONS, "LICENSE": "Apache"}, "Repo has an MIT license", "fail"),
-        (MOONS, "README.md is clear and complete", "pass"),
-        ({**MOONS, "README.md": "# Hi"}, "README.md is professional", "fail"),
-        (MOONS, "README.md updated", "unknown"),
-        (MOONS, "README.md explains the rings", "unknown"),
-        (MOONS, "index.html exists", "pass"),
-        (MOONS, "facts.json and data.txt exist", "pass"),
-        (MOONS, "facts.json and rings.json exist", "fail"),
-        (MOONS, "facts.json is NOT committed", "fail"),
-        (MOONS, "rings.json is not committed", "pass"),
-        (MOONS, "data.txt is tasteful", "unknown"),
-        (MOONS, "data.txt contains exactly three words", "pass"),
-        (MOONS, "data.txt has 5-6 words", "fail"),
-        (MOONS, 'data.txt does not contain the typo "tow"', "pass"),
-        (MOONS, "data.txt must not contain 'two'", "fail"),
-        (MOONS, "data.txt contains the word 'two'", "pass"),
-        (MOONS, "data.txt contains the word 'ten'", "fail"),
-        (MOONS, "facts.json exists and is valid JSON", "pass"),
-        ({**MOONS, "facts.json": "{'a'}"}, "facts.json is valid JSON", "fail"),
-        ({**MOONS, "a.svg": "<svg><g></svg>"}, "a.svg is valid SVG", "fail"),
-        (MOONS, "facts.json matches the sky", "unknown"),
-        ({**MOONS, "a.svg": "<svg/>"}, "a.svg is a valid SVG file", "fail"),
-        (MOONS, "facts.json has 'moon' field matching 'Io'", "pass"),
-        (MOONS, "facts.json has 'moon' field matching 'Europa'", "fail"),
-        (MOONS, "facts.json has 'day' object with 'hours' (number) and 'in' (string) fields", "pass"),
-        (MOONS, "facts.json has 'day' object with 'hours' (string) and 'in' (string) fields", "fail"),
-        (MOONS, "facts.json day.hours is greater than or equal to old.hours", "pass"),
-        (MOONS, "facts.json day.hours and old.hours are both > 7", "fail"),
-        (MOONS, "facts.json day.in is > '2020'", "pass"),
-        (MOONS, "Page title is 'Two moons'", "pass"),
-        (MOONS, "Page title is “Two moons”", "pass"),
-        (MOONS, "Page title is 'Moons'", "fail"),
-        (MOONS, "The title contains 'moons'", "pass"),
-        (MOONS, "Page has element with id='name'", "pass"),
-        (MOONS, "Page has a form with id='name'", "fail"),
-        (MOONS, "Element with id='name' exists and shows a date", "unknown"),
-        (MOONS, "Element with id='rings' exists and shows a date", "fail"),
-        (MOONS, "Page displays the moons in #rings", "fail"),
-        (MOONS, "Page displays the moons in #moon-io", "unknown"),
-        (MOONS, "form id must be ring-<seed>", "unknown"),
-        (MOONS, "Page does not have an element with id='rings'", "unknown"),
-        (MOONS, "Page is pretty", "unknown"),
-        (MOONS, "Page loads without errors", "unknown"),
-        (MOONS, "Page loads marked from CDN", "pass"),
-        (MOONS, "Page uses Bootstrap 5 from CDN", "fail"),
-        (MOONS, "Supports ?orbit=3", "fail"),
-        (MOONS, "index.html links to facts.json", "fail"),
-        (MOONS, "README.md links to facts.json", "unknown"),
-        (MOONS, "Each section has the title 'Rings'", "unknown"),
-        (MOONS, "Page uses Bootstrap or Tailwind", "unknown"),
-        (MOONS, "Follows https://example.org/search?orbit=3", "unknown"),
-        (MOONS, "facts.json day.none is greater than old.hours", "fail"),
-        (MOONS, "index.html has 5 to 6 words", "unknown"),
-        (VALUES, "index.html links to facts.json and index.html", "fail"),
-        (VALUES, "index.html links to facts.json", "pass"),
-        (VALUES, "Page uses Bootstrap 5 from jsdelivr", "pass"),
-        (VALUES, "Page uses Bootstrap 4 from jsdelivr", "unknown"),
-        (VALUES, "Page handles ?orbit=...", "unknown"),
-        (VALUES, "index.html <title> contains the moon from facts.json", "pass"),
-        (VALUES, "index.html <h1 id='moon'> contains the moon from facts.json", "pass"),
-        (VALUES, "index.html contains element with id='hours' displaying day.hours", "pass"),
-        (VALUES, "index.html contains element with id='hours' displaying old.hours", "fail"),
-        (VALUES, "Element with id='hours' shows a number", "unknown"),
-        (VALUES, "index.html fetches it using fetch('https://api.example.org/moons?id=1')", "pass"),
-        (VALUES, "index.html fetches it using fetch('https://api.example.org/moons?id=2')", "fail"),
-    ],
-)
-def test_a_sentence_is_decided_only_where_rules_cover_it(
-    files: Mapping[str, str | bytes], sentence: str, verdict: str
-) -> None:
-    found = one("prose", sentence, files)
-    assert found.verdict == verdict, found.evidence
-
-
-# -- what may be touched -------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("brief", "allowed"),
-    [
-        ("Commit execute.py after fixing the error in it.", True),
-        ("Fix the non-trivial bug in `execute.py`.", True),
-        ("execute.py must be corrected.", True),
-        ("Fix nothing. Commit execute.py as-is.", False),
-        ("Do not change execute.py.", False),
-        ("Update the page so that it loads execute.py.", False),
-        ("Load execute.py and update #total when it changes.", False),
-        ("Publish execute.py.", False),
-        ("Fix my-execute.py.", False),
-    ],
-)
-def test_an_attachment_may_change_only_where_the_task_says_so(brief: str, allowed: bool) -> None:
-    assert may_change(task(brief), "execute.py") is allowed
-
-
-def test_a_check_against_an_old_word_lets_its_file_change_and_pages_always_may() -> None:
-    asked = task("Tidy up.", check('execute.py does not contain the typo "pirnt"'))
-    assert may_change(asked, "execute.py")
-    assert may_change(asked, "index.html")
-    assert not may_change(asked, "data.csv")
-
-
-@pytest.mark.parametrize(
-    ("asked", "allowed"),
-    [
-        (task("Add a workflow at .github/workflows/ci.yml."), True),
-        (task("Publish it.", check("GitHub Actions ran for this commit")), True),
-        (task("Publish it without GitHub Actions."), False),
-        (task("Publish it."), False),
-    ],
-)
-def test_workflows_are_written_only_where_brief_or_checks_name_them(asked: Task, allowed: bool) -> None:
-    assert workflows_allowed(asked) is allowed
+@pytest.mark.parametrize(("choice", "words"), [("off", "BROWSER=off"), ("/no/such/chromium", "no program")])
+def test_without_a_browser_nothing_that_runs_is_decided_and_the_record_says_so(choice: str, words: str) -> None:
+    asked = task(("js", "document.title === 'Harvest ledger'"), ("selector", "#heading"), ("prose", "It adds up"))
+    read = reading(acceptance("check:1.3/1", {"kind": "page", "expect": "1"}))
+    reviewer = Reviewer(Browser(choice), Recorded({}), Sandbox())
+    subject = Subject(asked, site({"index.html": LEDGER, "harvest.csv": HARVEST}), {}, read)
+    found = asyncio.run(reviewer.review(subject))
+    assert verdicts(found) == ["unknown"] * 3
+    assert "nothing was run" in found.browser
+    assert words in found.browser
+    assert words in finding(found, "3").evidence
+    assert asyncio.run(reviewer.looks(subject)).pictures == {}
 
 
 # -- hostile input -------------------------------------------------------------------------------------------------
@@ -705,56 +369,12 @@ BOMBS: dict[str, Mapping[str, str | bytes]] = {
 
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_hostile_site_ends_soon_and_breaks_no_rule(name: str) -> None:
-    asked, files, attachments = GOOD["anthology"]
-    started = time.thread_time()
-    found = review(asked, site({**files, **BOMBS[name]}), attachments, secrets=("correct horse",))
-    assert time.thread_time() - started < 8
-    assert not [finding for finding in found.findings if "broke" in finding.evidence]
+    _, files, attachments = GOOD["workflow"]
+    started = time.process_time()
+    found = review({**files, **BOMBS[name]}, attachments, secrets=("correct horse",))
+    assert time.process_time() - started < 8
+    assert [f.id for f in found.findings] == [name for name, _, _ in RULES]
+    assert not [f.evidence for f in found.findings if "broke" in f.evidence]
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "{a:" * 20_000,
-        "- x.json: {" * 5_000,
-        "ids: " + "`a`, " * 20_000,
-        "a-" * 40_000 + ".json",
-        "id='" * 20_000,
-        "#" * 40_000,
-        "not " * 20_000 + "x.txt",
-        "a.json " * 10_000,
-        "title is '" * 8_000,
-        "fix " * 20_000 + "seal.txt",
-        "document.querySelector('" * 5_000,
-        "!" * 5_000 + "1",
-        "\n " * 40_000,
-    ],
-)
-def test_a_hostile_brief_or_check_ends_soon(text: str) -> None:
-    _, files, attachments = GOOD["anthology"]
-    checks = [check(text, kind, number=n) for n, kind in enumerate(("prose", "js", "selector"), 1)]
-    started = time.thread_time()
-    found = review(task(text, *checks), site(files), attachments)
-    assert time.thread_time() - started < 4
-    assert len(found.findings) == len(checks) + len(RULES)
-    assert not [finding for finding in found.findings if "broke" in finding.evidence]
-
-
-@pytest.mark.skipif(not TASKS.is_dir(), reason="the recorded requests are not beside this checkout")
-@pytest.mark.parametrize("path", sorted(TASKS.glob("*.json")), ids=lambda path: path.stem)
-def test_every_recorded_request_can_be_reviewed(path: Path) -> None:
-    body = json.loads(path.read_text())
-    checks = [
-        check(next(iter(entry.values())) if isinstance(entry, dict) else entry, _kind(entry), number=n)
-        for n, entry in enumerate(body["checks"], 1)
-    ]
-    for files in ({}, {"index.html": LEDGER}):
-        found = review(task(body["brief"], *checks), site(files), {"data.csv": b"a,b\n"})
-        assert len(found.findings) == len(checks) + len(RULES)
-        assert not [finding for finding in found.findings if "broke" in finding.evidence]
-
-
-def _kind(entry: object) -> str:
-    if isinstance(entry, dict):
-        return str(next(iter(entry)))
-    return "js" if "document." in str(entry) else "prose"
+# ruff: noqa: E501 - the pages are markup

@@ -193,25 +193,25 @@ ODD_EDITS = {
 
 @pytest.mark.parametrize("name", ODD_EDITS)
 def test_edits_are_read_in_whatever_form_loses_nothing(name: str) -> None:
-    batch = run(desk({"a.txt": "one"}), ("edit_file", {"path": "a.txt", "edits": ODD_EDITS[name]}))
+    batch = run(context({"a.txt": "one"}), ("edit_file", {"path": "a.txt", "edits": ODD_EDITS[name]}))
     assert batch.workspace["a.txt"] == b"1"
 
 
 def test_an_argument_too_many_is_told_and_the_call_is_run() -> None:
-    batch = run(desk(), ("write_file", {"path": "a", "content": "x", "overwrite": True, "mode": "w"}))
+    batch = run(context(), ("write_file", {"path": "a", "content": "x", "overwrite": True, "mode": "w"}))
     assert batch.workspace["a"] == b"x"
     assert batch.results[0].text.splitlines()[1] == "(ignored: overwrite, mode; it takes: path, content)"
 
 
 def test_an_object_is_written_as_its_json_and_lines_are_asked_for_as_text() -> None:
     for value in ({"a": [1, "é"]}, [{"a": 1}, {"a": 2}]):
-        batch = run(desk(), ("write_file", {"path": "data.json", "content": value}))
+        batch = run(context(), ("write_file", {"path": "data.json", "content": value}))
         assert json.loads(batch.workspace["data.json"]) == value
-    assert "valid string" in answer(desk(), "write_file", path="a.txt", content=["one line", "another"])
+    assert "valid string" in answer(context(), "write_file", path="a.txt", content=["one line", "another"])
 
 
 def test_one_item_may_stand_for_a_list_of_it() -> None:
-    assert "failed" not in answer(desk(), "run_check", ids="1")
+    assert "failed" not in answer(context(), "run_check", ids="1")
 
 
 def test_numbers_may_come_as_strings() -> None:

@@ -16,8 +16,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urljoin
+
+from pydantic import TypeAdapter, ValidationError
 
 from agent.errors import Gone, NoBrowser, PageFault
 
@@ -43,6 +45,15 @@ MAX_NOTES = 40  # errors, console lines and such that a tab keeps
 MAX_NOTE_CHARS = 600
 NO_ANSWER = "no answer within"  # how the fault of a page that hangs begins
 DESKTOP, PHONE = (1280, 800), (390, 844)
+WORLD = "observer"  # where our own functions run: they see the page's document and none of its JavaScript
+# What such a function gets: the document's own view of itself, because an element that is called `body` or
+# `querySelectorAll` stands in the place of what it is named after.
+PAGE = """{
+  all: (selector) => [...Document.prototype.querySelectorAll.call(document, selector)],
+  get: (name) => Object.getOwnPropertyDescriptor(Document.prototype, name).get.call(document),
+}"""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -51,6 +62,7 @@ class Request:
     url: str
     kind: str  # document, script, stylesheet, image, fetch, websocket, …
     origin: str  # of the page that asks; empty for a navigation
+    top: bool = False  # the page itself is to be replaced, not a frame in it
 
 
 @dataclass(frozen=True)
@@ -173,6 +185,9 @@ class Tab:
 
     def __init__(self, page: "playwright.Page") -> None:
         self._page = page
+        self.frame = page.main_frame
+        self.offline = False
+        self._devtools: playwright.CDPSession | None = None
         self.step_s = STEP_S
         self.errors: list[str] = []  # uncaught exceptions, each with its stack
         self.console: list[str] = []  # what the browser and the page call errors
@@ -206,10 +221,15 @@ class Tab:
     async def select(self, selector: str, option: str) -> None:
         """Chooses an option by its value or its words. Raises PageFault, Gone."""
         found = await self._first(selector)
-        by_words = """(list, wanted) => [...list.options].find((o) => o.value === wanted)?.value
+        by_words = """(list, wanted) => list.tagName !== "SELECT" ? 0
+          : [...list.options].find((o) => o.value === wanted)?.value
           ?? [...list.options].find((o) => o.label.trim().toLowerCase() === wanted.trim().toLowerCase())?.value"""
         until = time.monotonic() + self.step_s  # an option may come with the page's data
-        while (value := await self._do(found.evaluate(by_words, option, timeout=self.step_s * 1000), 3)) is None:
+        while not isinstance(
+            value := await self._do(found.evaluate(by_words, option, timeout=self.step_s * 1000), 3), str
+        ):
+            if value == 0:
+                raise PageFault("Element is not a <select>")
             if time.monotonic() > until:
                 raise PageFault(f"there is no option {option!r}")
             await asyncio.sleep(OPTION_POLL_S)
@@ -228,8 +248,10 @@ class Tab:
         await self._do(self._page.set_viewport_size({"width": width, "height": height}), 3)
 
     async def go_offline(self, offline: bool) -> None:
-        """Raises PageFault, Gone."""
-        await self._do(self._page.context.set_offline(offline), 3)
+        """Without a network, or with one: both are pretended, for there is none. Raises PageFault, Gone."""
+        self.offline = offline
+        speed = {"latency": 0, "downloadThroughput": 1e9, "uploadThroughput": 1e9}  # without it nothing is pretended
+        await self._do(self._send("Network.emulateNetworkConditions", {"offline": offline, **speed}), 3)
 
     async def _first(self, selector: str) -> "playwright.Locator":
         """The first visible element, or the first one at all where none is visible. Raises PageFault, Gone."""
@@ -241,11 +263,36 @@ class Tab:
         """The value of the source, exactly as Playwright's users get it. Raises PageFault, Gone."""
         return await self._do(self._page.evaluate(source, argument), timeout_s)
 
-    async def inspect(self, expression: str) -> Any:
-        """The JSON value of an expression that may use the console's own functions, such as getEventListeners."""
-        session = await self._do(self._page.context.new_cdp_session(self._page), 2)
-        call = {"expression": expression, "includeCommandLineAPI": True, "returnByValue": True}
-        return (await self._do(session.send("Runtime.evaluate", call), 3))["result"].get("value")
+    async def observe(self, shape: TypeAdapter[T], source: str, argument: Any = None, *, timeout_s: float = 3.0) -> T:
+        """What `(page, argument) => …` gives where the page's own JavaScript reaches nothing. Raises PageFault, Gone.
+
+        Elements may still stand in the place of properties (`<input name="id">` in a form): hence the shape.
+        """
+        value = await self._do(self._observed(f"(argument) => ({source})({PAGE}, argument)", argument), timeout_s)
+        try:
+            return shape.validate_python(value, strict=True)
+        except ValidationError as error:
+            raise PageFault(f"the page has something else for {error.errors()[0]['loc']}") from None
+
+    async def _observed(self, function: str, argument: Any) -> Any:
+        frame = (await self._send("Page.getFrameTree"))["frameTree"]["frame"]["id"]
+        world = await self._send("Page.createIsolatedWorld", {"frameId": frame, "worldName": WORLD})
+        call = {
+            "functionDeclaration": function,
+            "executionContextId": world["executionContextId"],
+            "arguments": [{"value": argument}],
+            "returnByValue": True,
+            "awaitPromise": True,
+        }
+        answer = await self._send("Runtime.callFunctionOn", call)
+        if fault := answer.get("exceptionDetails"):
+            raise PageFault(str(fault.get("exception", {}).get("description", fault["text"]))[:MAX_NOTE_CHARS])
+        return answer["result"].get("value")
+
+    async def _send(self, method: str, parameters: dict[str, Any] | None = None) -> dict[str, Any]:
+        if self._devtools is None:
+            self._devtools = await self._page.context.new_cdp_session(self._page)
+        return await self._devtools.send(method, parameters)
 
     async def snapshot(self) -> str:
         """What a screen reader finds. Raises PageFault, Gone."""
@@ -262,14 +309,14 @@ class Tab:
             await self._do(self._page.wait_for_load_state("load", timeout=timeout_s * 1000), timeout_s + 1)
 
     async def _do(self, action: Awaitable[Any], timeout_s: float) -> Any:
-        from playwright.async_api import Error
-
         try:
             return await asyncio.wait_for(action, timeout_s)
+        except (PageFault, Gone):
+            raise
         except TimeoutError:
             raise PageFault(f"{NO_ANSWER} {timeout_s:g} s: an endless loop or an unkept promise") from None
-        except Error as error:
-            message = error.message.removeprefix("Page.evaluate: ").split("\nCall log:")[0]
+        except Exception as error:
+            message = _words(error)
             if not (browser := self._page.context.browser) or not browser.is_connected():
                 raise Gone(message) from error
             raise PageFault(message[:MAX_NOTE_CHARS]) from error
@@ -277,6 +324,14 @@ class Tab:
     def _on_console(self, message: "playwright.ConsoleMessage") -> None:
         if message.type == "error":
             _note(self.console, message.text)
+
+
+def _words(error: Exception) -> str:
+    from playwright.async_api import Error
+
+    if isinstance(error, Error):
+        return error.message.removeprefix("Page.evaluate: ").split("\nCall log:")[0]
+    return f"a value that cannot be read: {type(error).__name__}: {error}"
 
 
 def find(choice: str) -> str | None:
@@ -352,6 +407,7 @@ async def _tab(browser: "playwright.Browser", respond: Respond) -> AsyncIterator
         await context.route_web_socket("**/*", answers.web_socket)
         page = await context.new_page()
         tab = answers.tab = Tab(page)
+        await tab.go_offline(False)
         context.on("page", tab_closer(tab))
         yield tab
     except Error as error:
@@ -387,8 +443,10 @@ class _Answers:
 
         self.count += 1
         request = route.request
-        asked = Request(request.method, request.url, request.resource_type, request.headers.get("origin", ""))
-        answer = await self._answer(asked) if self.count <= MAX_REQUESTS else None
+        origin, top = request.headers.get("origin", ""), self._is_top(request)
+        asked = Request(request.method, request.url, request.resource_type, origin, top)
+        offline = self.tab is not None and self.tab.offline
+        answer = None if offline or self.count > MAX_REQUESTS else await self._answer(asked)
         with suppress(Error):  # the page may be gone by now
             if answer is None:
                 await route.abort("blockedbyclient")
@@ -406,6 +464,14 @@ class _Answers:
             return await self.respond(replace(asked, url=there))
         leads_on = f"<!doctype html><script>location.replace({json.dumps(there)} + location.hash)</script>"
         return Answer(200, {"content-type": "text/html"}, leads_on.encode())
+
+    def _is_top(self, request: "playwright.Request") -> bool:
+        from playwright.async_api import Error
+
+        try:
+            return bool(self.tab and request.is_navigation_request() and request.frame == self.tab.frame)
+        except Error:  # of a page that is not there yet: a popup
+            return False
 
     async def web_socket(self, socket: "playwright.WebSocketRoute") -> None:
         self.count += 1

@@ -34,7 +34,7 @@ class Step(Record):
     def _from_list(cls, value: Any) -> Any:
         if not isinstance(value, list) or not value:
             return value
-        act, *words = (str(part) for part in value)
+        act, *words = ("" if part is None else str(part) for part in value)
         if act == "resize":
             return {"act": act, "value": words[0] if words else ""}
         return {"act": act, "selector": words[0] if words else "", "value": words[1] if len(words) > 1 else ""}
@@ -45,6 +45,8 @@ class Step(Record):
             raise ValueError("resize needs a size such as 390x800")
         if self.act not in (*_BARE, "resize") and not self.selector:
             raise ValueError(f"{self.act} needs a selector")
+        if self.act in ("press", "select") and not self.value:
+            raise ValueError(f"{self.act} needs a selector and a {'key' if self.act == 'press' else 'value'}")
         return self
 
 
@@ -100,16 +102,17 @@ class FileTest(Record):
                 re.compile(self.value)
             except re.error as error:
                 raise ValueError(f"the pattern is none: {error}") from None
-        if self.asks == "words" and not (
-            len(self.value) == 2 and all(isinstance(n, int | None) for n in self.value) and any(self.value)
-        ):
+        if self.asks == "words" and not _bounds(self.value):
             raise ValueError("words needs [least, most]; either may be null")
         return self
 
-    @property
-    def of_code(self) -> bool:
-        """Code decides it for certain, so that it need not fail on an empty site."""
-        return self.asks in ("absent", "unchanged")
+
+def _bounds(value: list[Any]) -> bool:
+    """Two whole numbers in order, or one and a null."""
+    given = [n for n in value if n is not None]
+    return (
+        len(value) == 2 and given != [] and all(isinstance(n, int) and n >= 0 for n in given) and given == sorted(given)
+    )
 
 
 class JudgeTest(Record):

@@ -69,13 +69,10 @@ class Source:
 
 
 def _folded(text: str) -> str:
-    """Letters, digits and what file names are made of."""
-    kept = (c if c.isalnum() or c in "./" or unicodedata.category(c)[0] == "M" else " " for c in _normal(text))
+    """Letters, digits and what file names are made of; what has no width is not there."""
+    seen = (c for c in unicodedata.normalize("NFKC", text).casefold() if unicodedata.category(c) != "Cf")
+    kept = (c if c.isalnum() or c in "./" or unicodedata.category(c)[0] == "M" else " " for c in seen)
     return " ".join("".join(kept).split()).strip(" ./")
-
-
-def _normal(text: str) -> str:
-    return unicodedata.normalize("NFKC", text).casefold()
 
 
 def _object(answer: str) -> dict[str, Any]:
@@ -94,7 +91,7 @@ def _complete(text: str, at: int) -> Iterable[Any]:
     while (at := text.find("{", at)) >= 0:
         try:
             item, at = decoder.raw_decode(text, at)
-        except ValueError:
+        except (ValueError, RecursionError):
             return
         yield item
 

@@ -20,8 +20,8 @@ from agent.review.data.python import run_python_tests
 from agent.review.evidence import Outcome
 from agent.review.page import tests as page_tests
 from agent.review.page.accessibility import accessibility
-from agent.review.page.checks import patience, run_checks
-from agent.review.page.rules import SEEN, page_rules, rule
+from agent.review.page.checks import patience, run_acting, run_looking
+from agent.review.page.rules import LOOK, SEEN, loaded, looked_at, rule
 from agent.review.page.visit import Visit, own_files
 from agent.review.reading import key, wants_workflow
 from agent.review.static import rules
@@ -34,6 +34,7 @@ REVIEW_S = 30.0  # all tests of a review; the browser starts outside this clock
 LATE_S = 0.5  # how much later data files come in the pass that tries a slow network
 HURRIED_S = 0.3  # for an element of a page that nobody made for these tests
 LOOK_S = 8.0
+LINGER_S = 0.3  # what a page asks for at once, and where it goes at once, comes after it has loaded
 SNAPSHOT_CHARS = 900
 MAX_EVIDENCE_CHARS = rules.MAX_EVIDENCE_CHARS
 EMPTY_PAGE = b'<!doctype html><html lang="en"><head><meta charset="utf-8"><title></title></head><body></body></html>'
@@ -164,8 +165,8 @@ class Reviewer:
     async def words_seen(self, subject: Subject) -> list[tuple[str, str]]:
         """What a reader of the page gets to know, by what it is. Raises NoBrowser, Gone, PageFault."""
         async with self._opened(subject) as tab:
-            snapshot, seen = await tab.snapshot(), await tab.evaluate(SEEN)
-        shown = (("what a screen reader finds", snapshot), ("visible text", str(seen["text"])))
+            snapshot, seen = await tab.snapshot(), await tab.observe(SEEN, LOOK)
+        shown = (("what a screen reader finds", snapshot), ("visible text", seen["text"]))
         return [(name, redact(text, self._secrets)) for name, text in shown]
 
     async def start(self) -> None:
@@ -213,10 +214,13 @@ class Reviewer:
         visit = self._visit(subject)
         async with self._browser.tab(visit.answer) as tab:
             await tab.go(visit.base_url)
-            found = page_rules(tab, visit.sources, await tab.evaluate(SEEN), subject.workspace)
+            await asyncio.sleep(LINGER_S)
+            found = loaded(tab, visit.sources, await tab.observe(SEEN, LOOK), subject.workspace)
             runnable = [check for check in subject.task.checks if check.kind in ("js", "selector")]
             waits = patience(subject.task.brief, runnable, () if subject.patient else {c.id for c in runnable})
-            outcomes = await run_checks(tab, runnable, waits)
+            outcomes = await run_looking(tab, runnable, waits)
+            found += looked_at(tab, visit.sources, visit.left)
+            outcomes |= await run_acting(tab, runnable, waits)
             outcomes = {check_id: visit.excused(outcome) for check_id, outcome in outcomes.items()}
             failing = any(outcome.verdict == "fail" for outcome in outcomes.values())
             snapshot = (await tab.snapshot())[:SNAPSHOT_CHARS] if failing else ""

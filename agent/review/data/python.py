@@ -10,9 +10,8 @@ from agent.review.acceptance import PythonTest
 from agent.review.evidence import Outcome
 from agent.sandbox.sandbox import Sandbox, Script
 
-RUNNER = Path(__file__).with_name("in_sandbox.py").read_bytes
+RUNNER = Path(__file__).with_name("in_sandbox.py").read_text()
 ORIGINAL = "original/"  # where the attachments stand as they were sent
-NAME = "__tests__.py"
 MAX_EVIDENCE_CHARS = 400
 
 
@@ -27,10 +26,10 @@ async def run_python_tests(
     """One outcome a test, by id. Those that were not reached are undecided."""
     if not tests:
         return {}
-    files = {**attachments, **site, **{ORIGINAL + name: data for name, data in attachments.items()}, NAME: RUNNER()}
+    files = {**attachments, **site, **{ORIGINAL + name: data for name, data in attachments.items()}}
     asked = json.dumps([[test_id, test.code] for test_id, test in tests.items()]).encode()
     try:
-        run = await sandbox.run(Script((NAME,), _without_clashes(files), asked), timeout_s=timeout_s)
+        run = await sandbox.run(Script(("-P", "-c", RUNNER), _without_clashes(files), asked), timeout_s=timeout_s)
     except NoSandbox as error:
         return {test_id: Outcome("unknown", f"Python is not run here: {error}") for test_id in tests}
     found = dict(filter(None, map(_read, run.stdout.decode("utf-8", "replace").splitlines())))

@@ -6,6 +6,9 @@ axe takes about 0.3 s of a page: it looks at pages that fail anyway, and once at
 from functools import cache
 from importlib import resources
 
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict
+
 from agent.browser.chromium import Tab
 from agent.errors import PageFault
 from agent.quoting import quote
@@ -14,21 +17,34 @@ from agent.records import Finding
 RULE = "accessibility"
 MAX_SHOWN = 4
 
-_AUDIT = """() => axe.run(document, {resultTypes: ["violations"], iframes: false, runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]})
-  .then((found) => found.violations.filter((one) => ["serious", "critical"].includes(one.impact)).slice(0, 20)
-    .map((one) => [String(one.help), String(one.nodes[0].target[0]), one.nodes.length]))"""  # noqa: E501
+
+class _Violation(TypedDict):
+    what: str
+    where: str
+    count: int
+
+
+_VIOLATIONS = TypeAdapter(list[_Violation])
+_AUDIT = """(page) => {
+  AXE;
+  return axe.run(document, {
+    resultTypes: ["violations"], iframes: false, runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"],
+  }).then((found) => found.violations
+    .filter((one) => ["serious", "critical"].includes(one.impact)).slice(0, 20)
+    .map((one) => ({what: one.help, where: String(one.nodes[0].target[0]), count: one.nodes.length})));
+}"""
 
 
 async def accessibility(tab: Tab) -> Finding | None:
     """A finding that passes or stays undecided; None where the page does not answer. Raises Gone."""
     try:
-        await tab.evaluate(_axe())
-        found = await tab.evaluate(_AUDIT)
-        advice = [
-            f"{quote(what)} at {quote(where)}" + (f" and {n - 1} more" if n > 1 else "") for what, where, n in found
-        ]
-    except (PageFault, TypeError, ValueError):  # a page may put anything in axe's place
+        found = await tab.observe(_VIOLATIONS, _audit())
+    except PageFault:
         return None
+    advice = [
+        f"{quote(one['what'])} at {quote(one['where'])}" + (f" and {one['count'] - 1} more" * (one["count"] > 1))
+        for one in found
+    ]
     shown = "; ".join(
         [*advice[:MAX_SHOWN], *([f"and {len(advice) - MAX_SHOWN} more"] if len(advice) > MAX_SHOWN else [])]
     )
@@ -42,8 +58,8 @@ async def accessibility(tab: Tab) -> Finding | None:
 
 
 @cache
-def _axe() -> str:
-    """The script, as its package brings it."""
+def _audit() -> str:
+    """With the script of axe, as its package brings it."""
     import axe_playwright_python
 
-    return (resources.files(axe_playwright_python) / "axe.min.js").read_text()
+    return _AUDIT.replace("AXE", (resources.files(axe_playwright_python) / "axe.min.js").read_text(), 1)

@@ -2,11 +2,13 @@
 
 import asyncio
 import json
-import math
 import re
 import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
+
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict
 
 from agent.browser.chromium import Tab
 from agent.errors import PageFault
@@ -28,19 +30,35 @@ _ACTS = re.compile(
 _STORAGE = re.compile(r"\b(?:local|session)Storage\b")
 _LOOKUP = re.compile(r"(querySelector|querySelectorAll|getElementById)\(\s*([\"'`])([^\n]{1,300}?)\2\s*\)")
 OWN_FAULT = re.compile(r"is not a valid selector|^SyntaxError: (?!.*JSON)")
-_LOOK = """(selectors) => ({
-  ids: [...document.querySelectorAll("[id]")].slice(0, 300).map((e) => e.id),
-  title: document.title,
-  found: selectors.map((s) => {
-    const all = [...document.querySelectorAll(s)], one = all[0];
+
+
+class _Found(TypedDict):
+    """What a selector of a check finds."""
+
+    count: int
+    text: str  # of the first one
+
+
+class _Near(TypedDict):
+    ids: list[str]
+    title: str
+    found: list[_Found]  # one a selector
+
+
+_NEAR = TypeAdapter(_Near)
+_LOOK = """(page, selectors) => ({
+  ids: page.all("[id]").slice(0, 300).map((e) => Element.prototype.getAttribute.call(e, "id")),
+  title: page.get("title"),
+  found: selectors.map((selector) => {
+    const all = page.all(selector), one = all[0];
     const text = one ? one.value || one.textContent || one.src || one.href : "";
-    return [all.length, String(text || "").trim().slice(0, 300)];
+    return {count: all.length, text: String(text || "").trim().slice(0, 300)};
   }),
 })"""
 
 
-async def run_checks(tab: Tab, checks: Sequence[Check], patience: Mapping[str, float]) -> dict[str, Outcome]:
-    """One outcome a check, by its id. Those that only look share their waits; those that act come after, in order.
+async def run_looking(tab: Tab, checks: Sequence[Check], patience: Mapping[str, float]) -> dict[str, Outcome]:
+    """One outcome, by its id, for each check that only looks; they share their waits.
 
     `patience`: id → seconds until it must hold. Raises Gone.
     """
@@ -53,10 +71,12 @@ async def run_checks(tab: Tab, checks: Sequence[Check], patience: Mapping[str, f
     if stored:
         await tab.reload()
         found |= await _after_reload(tab, stored, found)
-    for check in checks:
-        if check.id not in found:
-            found[check.id] = await _settled(tab, check, patience[check.id])
     return found
+
+
+async def run_acting(tab: Tab, checks: Sequence[Check], patience: Mapping[str, float]) -> dict[str, Outcome]:
+    """The same for those that change the page, in order. Raises Gone."""
+    return {check.id: await _settled(tab, check, patience[check.id]) for check in checks if acts(check.text)}
 
 
 def acts(source: str) -> bool:
@@ -78,7 +98,7 @@ def patience_s(brief: str, check: Check) -> float:
 def truthy(value: Any) -> bool:
     """JavaScript's truth of a value that Playwright brought over: [] and {} are true, NaN is not."""
     if isinstance(value, bool | int | float):
-        return not (value == 0 or math.isnan(value))
+        return value != 0 and value == value
     return value is not None and value != ""
 
 
@@ -145,13 +165,13 @@ async def _nearest(tab: Tab, check: Check) -> str:
     lookups = [("", "", check.text)] if check.kind == "selector" else _LOOKUP.findall(check.text)
     selectors = [f"[id='{what}']" if by == "getElementById" else what for by, _, what in lookups][:4]
     try:
-        seen = await tab.evaluate(_LOOK, selectors, timeout_s=1.0)
+        seen = await tab.observe(_NEAR, _LOOK, selectors, timeout_s=1.0)
     except PageFault as fault:
         return f"the page answers no more ({quote(str(fault).splitlines()[0])})"
     parts = []
-    for selector, (count, text) in zip(selectors, seen["found"], strict=True):
-        if count:
-            parts.append(f"{quote(selector)} holds {quote(text)}" + (f" ({count} of them)" if count > 1 else ""))
+    for selector, found in zip(selectors, seen["found"], strict=True):
+        if count := found["count"]:
+            parts.append(f"{quote(selector)} holds {quote(found['text'])}" + (f" ({count} of them)" * (count > 1)))
         else:
             parts.append(f"nothing matches {quote(selector)}: {nearest(selector.strip('#[]'), seen['ids'])}")
     return "; ".join(parts) or f"the title is {quote(seen['title'])}"

@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
 from urllib.parse import unquote, urlsplit
+
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict
 
 from agent.browser.chromium import Tab
 from agent.browser.network import LIBRARIES, LIBRARY_HOSTS, Sources
@@ -18,18 +20,35 @@ MAX_FAULTS = 4
 
 _TELLING = re.compile(r"'integrity'|Mixed Content|MIME type|^Refused to|Content Security Policy")
 
-SEEN = """() => ({
-  text: (document.body ? document.body.innerText : "").slice(0, 100000),
-  links: [...document.querySelectorAll("a[href]")].map((a) => a.href.split("#")[0].split("?")[0]).slice(0, 300),
+
+class Seen(TypedDict):
+    """What stands in a page that has loaded."""
+
+    text: str
+    links: list[str]  # without query and fragment
+
+
+SEEN = TypeAdapter(Seen)
+LOOK = """(page) => ({
+  text: (page.get("body") ? page.get("body").innerText : "").slice(0, 100000),
+  links: page.all("a[href]").map((a) => a.href.split("#")[0].split("?")[0]).slice(0, 300),
 })"""
 
 
-def page_rules(tab: Tab, sources: Sources, seen: Mapping[str, Any], files: Mapping[str, bytes]) -> list[Finding]:
-    """One finding a rule, of a page that has loaded."""
+def loaded(tab: Tab, sources: Sources, seen: Seen, files: Mapping[str, bytes]) -> list[Finding]:
+    """One finding a rule, of a page that has loaded and that nothing has touched yet."""
     return [
-        rule("errors", "No script throws while the page loads.", errors(tab, sources)),
         rule("requests", "The page's own files and its libraries are there.", requests(tab, sources, files)),
         rule("links", "Links into the site lead to its files.", links(seen, sources, files)),
+    ]
+
+
+def looked_at(tab: Tab, sources: Sources, left: Mapping[str, str]) -> list[Finding]:
+    """The same, of a page that was looked at for a while. `left`: where it went by itself, by host."""
+    gone = (f"the page goes to {quote(url, 160)} by itself, which the task does not name" for url in left.values())
+    return [
+        rule("errors", "No script throws while the page loads.", errors(tab, sources)),
+        rule("leaves", "The page stays on the site.", gone),
     ]
 
 
@@ -58,7 +77,7 @@ def requests(tab: Tab, sources: Sources, files: Mapping[str, bytes]) -> Faults:
             yield f"the browser says {quote(line.split(': The ')[0], 240)}"
 
 
-def links(seen: Mapping[str, Any], sources: Sources, files: Mapping[str, bytes]) -> Faults:
+def links(seen: Seen, sources: Sources, files: Mapping[str, bytes]) -> Faults:
     """Where a link made by a script leads nowhere as well."""
     for url in dict.fromkeys(seen["links"]):
         path = url.removeprefix(sources.base_url)

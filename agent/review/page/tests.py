@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from itertools import groupby
 
+from pydantic import TypeAdapter
+
 from agent.browser.chromium import NO_ANSWER, STEP_S, Tab
 from agent.errors import Gone, PageFault
 from agent.quoting import quote
@@ -18,14 +20,20 @@ from agent.review.page.visit import Visit
 from agent.workspace import INDEX
 
 MAX_SHOWN_CHARS = 300
-_IMPOSSIBLE = re.compile(r"is not an? <|Unknown key|Unexpected token|Input of type")  # by any page
+# By any page: each is what Playwright says of an element of another kind, a key, a selector.
+_IMPOSSIBLE = re.compile(r"is not an? <|Not a checkbox|Unknown key|Unexpected token|Input of type")
 _ID = re.compile(r"#([A-Za-z][\w-]*)|getElementById\(\s*[\"']([^\"']+)")
 SEEN_CHARS = 200
 TESTS_AT_ONCE = 4
 # What the page holds where the test looked: ids that its expression names, or else the beginning of its text.
-_SEEN = """(ids) => ids.length
-  ? ids.map((id) => [id, document.getElementById(id)]).map(([id, e]) => [id, e ? String(e.value || e.innerText) : null])
-  : [["", document.body ? document.body.innerText : ""]]"""
+_HELD = TypeAdapter(list[list[str | None]])
+_HOLD = """(page, ids) => {
+  const body = page.get("body");
+  const held = (e) => e && String(e.value || e.innerText || "").slice(0, 1000);
+  return ids.length
+    ? ids.map((id) => [id, held(Document.prototype.getElementById.call(document, id))])
+    : [["", body ? body.innerText.slice(0, 1000) : ""]];
+}"""
 
 Open = Callable[[PageTest, float], AbstractAsyncContextManager[tuple[Tab, Visit]]]  # a new tab; data late by seconds
 
@@ -151,13 +159,13 @@ async def _why(tab: Tab, test: PageTest, value: object, fault: str) -> str:
     else:
         told = f"threw {quote(fault.splitlines()[0], 160)}" if fault else "it does not hold"
     try:
-        seen = await tab.evaluate(_SEEN, _ids(test)[:4], timeout_s=1.0)
+        seen = await tab.observe(_HELD, _HOLD, _ids(test)[:4], timeout_s=1.0)
         holds = [
             f"{f'#{name}' if name else 'the page'} "
             + ("is missing" if text is None else f"holds {quote(text, SEEN_CHARS)}")
             for name, text in seen
         ]
-    except (PageFault, TypeError, ValueError):
+    except PageFault:
         holds = []
     after = f" after {', '.join(map(said, test.steps))}" if test.steps else ""
     at = f" at {quote('?' + test.query)}" if test.query else ""

@@ -25,6 +25,7 @@ class Visit:
     late_s: float = 0.0
     data_asked: bool = False  # a script asked for a file of the site
     unreached: set[str] = field(default_factory=set)  # hosts that the task allows and that gave no answer
+    left: dict[str, str] = field(default_factory=dict)  # host that nobody named → where the page went by itself
     refused: set[str] = field(default_factory=set)  # hosts that a script asked and that nobody named
 
     @property
@@ -40,9 +41,11 @@ class Visit:
         if request.kind in BY_SCRIPT and url.startswith(self.base_url):
             self.data_asked = True
             await asyncio.sleep(self.late_s)
+        host = urlsplit(url).hostname or ""
+        if request.top and host not in (urlsplit(self.base_url).hostname, *self.hosts):
+            self.left.setdefault(host, url)
         answer = await self.sources.answer(request)
         if answer is None and request.kind in NEEDED and url.startswith("https://"):
-            host = urlsplit(url).hostname or ""
             known = host in self.hosts and request.method in ("GET", "HEAD")
             if known:
                 self.unreached.add(host)
