@@ -265,7 +265,7 @@ def test_a_redirect_to_what_is_no_web_address_is_blocked_and_the_host_named(stat
             await net.get(http, server.url("/"), max_bytes=100)
 
     for of in ("post", "get"):
-        with pytest.raises(net.Blocked, match="may not be reached"):
+        with pytest.raises(Blocked, match="may not be reached"):
             asyncio.run(ask(of))
 
 
@@ -280,7 +280,7 @@ def test_a_name_that_no_host_can_have_is_blocked_however_it_is_asked(url: str) -
         lambda http: net.get(http, url, max_bytes=100),
         lambda http: net.get(http, url, max_bytes=100, allowed_hosts={"xn--"}),
     ):
-        with pytest.raises(net.Blocked, match="no URL"):
+        with pytest.raises(Blocked, match="no URL"):
             asyncio.run(ask(act))
     assert net.private_reason(url)
 

@@ -98,13 +98,13 @@ def test_what_is_written_again_is_kept_once(store: Store) -> None:
     for _ in range(2):
         store.put_blobs([b"a", b"a", b"b"])
         store.put_answer("key", {"text": "hello"})
-        store.put_probes(task.repo, {"check": {"kind": "js"}})
+        store.put_reading(task, {"requirements": []})
         store.put_capabilities(Capabilities(key="model", made_at=1.0))
         store.add_delivery(task.id, f"{task.id}.1", Attempt(at=1.0, status=200, error=None), "delivered")
     store.add_delivery(task.id, f"{task.id}.2", Attempt(at=2.0, status=None, error="late"), "dead")
     assert store.get_blobs([sha256(b"a"), sha256(b"b")]) == {sha256(b"a"): b"a", sha256(b"b"): b"b"}
     assert store.answer("key") == {"text": "hello"}
-    assert store.probes(task.repo) == {"check": {"kind": "js"}}
+    assert store.reading(task.id) == {"requirements": []}
     assert [known.key for known in store.capabilities(["other", "model"])] == ["model"]
     view = store.view(task.id)
     assert (view.notification_state, [attempt.status for attempt in view.attempts]) == ("delivered", [200, None])
