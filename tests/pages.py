@@ -3,7 +3,6 @@
 
 from agent.net import Resource
 
-BASE = "https://files.example/"
 CSV = b"route,passengers\nNorth Quay,9120\nSaltmarsh,2210\nLighthouse Point,21265\n"
 BRIEF = (
     "Fetch ferries.csv, show the sum of its passengers in #total as a raw number, the routes in #routes and the notes "
@@ -21,6 +20,11 @@ CHECKS = (
     ("js", "(() => { document.querySelector('#more').click(); return document.querySelector('#count').textContent === '1' })()"),
     ("selector", "#filter"),
 )  # fmt: skip
+OTHER_DATA = {
+    "kind": "page",
+    "serve": {"ferries.csv": "route,passengers\nNorth Quay,7\nSaltmarsh,4\n"},
+    "expect": "document.querySelector('#total').textContent === '11' || 'the total is ' + document.querySelector('#total').textContent",
+}  # fmt: skip
 PAGE = """<!doctype html>
 <html lang="en">
 <head>
@@ -67,23 +71,11 @@ INTERNET = {
     "https://shut.example/a": Resource(b"{}", "application/json"),
 }  # fmt: skip
 MUTATIONS = {
-    "wrong title": ("<title>Port Alder ferries", "<title>Port Alder Ferries"),
-    "no title": ("<title>Port Alder ferries</title>", ""),
     "wrong id": ('id="total"', 'id="totals"'),
-    "other case of an id": ('<div id="notes"', '<div id="Notes"'),
-    "id missing": ('<select id="filter"', "<select"),
-    "wrong total": ("sum + Number(row[1]), 0", "sum + Number(row[1]), 1"),
     "strings summed": ("sum + Number(row[1])", "sum + row[1]"),
-    "wrong column": ("Number(row[1])", "Number(row[0])"),
-    "thousands separator": ('0);\n  for', '0).toLocaleString("en");\n  for'),
-    "unit added": ('0);\n  for', '0) + " passengers";\n  for'),
-    "header counted": (".slice(1).map", ".map"),
-    "last row lost": (".slice(1).map", ".slice(1, -1).map"),
     "hard-coded total": ("rows.reduce((sum, row) => sum + Number(row[1]), 0)", "32595"),
-    "missing library": ('<script src="https://cdn.jsdelivr.net/npm/marked@12.0.2/marked.min.js"></script>', ""),
     "version that does not exist": ("marked@12.0.2/marked.min.js", "marked@99/marked.min.js"),
     "missing style": ("bootstrap@5.3.3/dist/css/bootstrap.min.css", "bootstrap@5.3.3/bootstrap.css"),
-    "no style sheet of bootstrap": ('href="https://cdn.jsdelivr.net/npm/bootstrap@5.3.3/dist/css/bootstrap.min.css"', 'href="style.css"'),
     "library after its use": (".min.js\"></script>", '.min.js" defer></script>'),
     "wrong integrity": ('marked.min.js"></script>', 'marked.min.js" integrity="sha384-oqVuAfXRKap7fdgcCY5uykM6+R9GqQ8K/uxy9rx7HNQlGYl1kPzQho1wx4JwY8wC" crossorigin></script>'),
     "data from the root": ('fetch("ferries.csv")', 'fetch("/ferries.csv")'),
@@ -95,16 +87,12 @@ MUTATIONS = {
     "dead link": ('href="ferries.csv"', 'href="ferries.xlsx"'),
     "broken image": ('src="data:image/svg+xml,%3Csvg', 'src="missing.png" title="%3Csvg'),
     "button without effect": ("count += 1;", ""),
-    "button without listener": ('at("more").addEventListener("click", () => { count += 1; at("count").textContent = count; });', ""),
     "listener on another event": ('addEventListener("click"', 'addEventListener("keydown"'),
-    "attribute missing": (' aria-live="polite"', ""),
     "attribute wrong": ('aria-live="polite"', 'aria-live="assertive"'),
     "syntax error": ("let count = 0;", "let count = ;"),
     "name declared twice": ("let count = 0;", "let count = 0; let at = 1;"),
     "uncaught error": ("\nshow();", "\nshow(); missing();"),
     "rejected promise": ('at("status").textContent = "Ready"', 'throw new Error("not ready")'),
-    "null element": ('at("status").textContent = "Ready"', 'at("state").textContent = "Ready"'),
-    "doubled rows": ("at(\"routes\").tBodies[0].insertRow().textContent = route + passengers", "{ at(\"routes\").tBodies[0].insertRow(); at(\"routes\").tBodies[0].insertRow(); }"),
     "element removed": ('at("status").textContent = "Ready"', 'at("status").remove()'),
     "script in a comment": ("<script>\nconst at", "<!-- <script>\nconst at"),
 }  # fmt: skip

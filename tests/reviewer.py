@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from agent.browser.chromium import Browser
-from agent.browser.network import Recorded
+from agent.browser.network import Fetch
 from agent.errors import NoBrowser
 from agent.net import Resource
 from agent.records import Attachment, Check, Finding, Json, Review, Task
@@ -20,6 +20,7 @@ from agent.review.evidence import Outcome
 from agent.review.review import Reviewer, Subject
 from agent.sandbox.sandbox import Sandbox
 from agent.workspace import Workspace
+from tests.doubles import Recorded
 from tests.pages import INTERNET
 
 Outcomes = dict[str, Outcome]
@@ -102,11 +103,21 @@ class Chromium:
     def do(self, action: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(action, self.loop).result(180)
 
-    def reviewer(self, *, internet: Mapping[str, Resource] = INTERNET, **more: Any) -> Reviewer:
-        return Reviewer(self.browser, Recorded(internet), self.sandbox, **({"time_s": 60} | more))
+    def reviewer(
+        self, *, internet: Mapping[str, Resource] = INTERNET, fetch: Fetch | None = None, **more: Any
+    ) -> Reviewer:
+        return Reviewer(self.browser, fetch or Recorded(internet), self.sandbox, **({"time_s": 60} | more))
 
     def review(self, asked: Task, page: str, files: Mapping[str, bytes] = NOTHING, **more: Any) -> Review:
         return self.do(self.reviewing(asked, page, files, **more))  # type: ignore[no-any-return]
+
+    def reviews(self, asked: Task, pages: Mapping[str, str], **more: Any) -> dict[str, Review]:
+        """Of many pages at once, by their names."""
+
+        async def all_of_them() -> list[Review]:
+            return list(await asyncio.gather(*(self.reviewing(asked, page, **more) for page in pages.values())))
+
+        return dict(zip(pages, self.do(all_of_them()), strict=True))
 
     async def reviewing(
         self,

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from agent.review.review import review
-from tests.reviewer import Reviewer, failing, finding, html, reviewing_browser, task
-from tests.test_review import site as site_of
+from agent.review.static.rules import apply
+from agent.review.static.site import Site
+from agent.workspace import Workspace
+from tests.reviewer import Chromium, failing, finding, html, running_chromium, task
 
 FILES = {
     ".nojekyll": b"",
@@ -23,29 +24,26 @@ LED_NOWHERE = ("data", "data/", "team.html/", "About", "my%2520file.pdf", "no")
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Reviewer]:
-    with reviewing_browser() as reviewer:
-        yield reviewer
+def chromium() -> Iterator[Chromium]:
+    with running_chromium() as chromium:
+        yield chromium
 
 
 @pytest.mark.parametrize("target", [*LED_THERE, *LED_NOWHERE])
 def test_a_link_is_a_fault_when_pages_do_not_serve_it(target: str) -> None:
     page = html(f'<p>Hi</p><a href="{target}">there</a>').encode()
-    found = finding(review(task(brief="A page"), site_of(FILES | {"index.html": page}), {}), "references")
+    (found,) = (f for f in apply(Site(Workspace().put(FILES | {"index.html": page}), {})) if f.id == "references")
     assert (found.verdict == "fail") is (target in LED_NOWHERE)
     assert ("there is no" in found.evidence) is (target in LED_NOWHERE)
 
 
-def test_a_link_made_by_a_script_is_judged_in_the_same_way(chromium: Reviewer) -> None:
+def test_a_link_made_by_a_script_is_judged_in_the_same_way(chromium: Chromium) -> None:
     script = f"for (const to of {[*LED_THERE, *LED_NOWHERE]}) document.body.append("
     script += 'Object.assign(document.createElement("a"), {href: to, textContent: to}))'
-    found = chromium.review(task(brief="A page"), html(f"<p>Hi</p><script>{script}</script>"), time_s=60, **FILES)
+    found = chromium.review(task(brief="A page"), html(f"<p>Hi</p><script>{script}</script>"), FILES)
     assert finding(found, "links").evidence.count("a link leads to") == 4, "evidence is cut after four"
     good = script.replace(str([*LED_THERE, *LED_NOWHERE]), str([*LED_THERE]))
-    assert (
-        failing(chromium.review(task(brief="A page"), html(f"<p>Hi</p><script>{good}</script>"), time_s=60, **FILES))
-        == {}
-    )
+    assert failing(chromium.review(task(brief="A page"), html(f"<p>Hi</p><script>{good}</script>"), FILES)) == {}
 
 
 FOLLOWED = [
@@ -57,15 +55,15 @@ FOLLOWED = [
 
 
 @pytest.mark.parametrize(("script", "holds"), FOLLOWED)
-def test_a_page_is_led_to_where_pages_lead_it(chromium: Reviewer, script: str, holds: str) -> None:
+def test_a_page_is_led_to_where_pages_lead_it(chromium: Chromium, script: str, holds: str) -> None:
     asked = task(("js", holds), brief="A page. Shows within 3 seconds")
     body = f"<p>Hi</p><script>if (!location.hash) setTimeout(() => {{ {script} }}, 50)</script>"
-    assert finding(chromium.review(asked, html(body), time_s=60, **FILES), "1").verdict == "pass"
+    assert finding(chromium.review(asked, html(body), FILES), "1").verdict == "pass"
 
 
-def test_a_missing_page_shows_the_sites_own_404(chromium: Reviewer) -> None:
+def test_a_missing_page_shows_the_sites_own_404(chromium: Chromium) -> None:
     script = "fetch('no').then(async r => { got = r.status + (await r.text()) })"
     asked = task(("js", "window.got.startsWith('404') && got.includes('Lost')"), brief="A page within 3 seconds")
-    found = chromium.review(asked, html(f"<p>Hi</p><script>{script}</script>"), time_s=60, **FILES)
+    found = chromium.review(asked, html(f"<p>Hi</p><script>{script}</script>"), FILES)
     assert finding(found, "1").verdict == "pass"
     assert "there is no such file" in failing(found)["requests"]

@@ -15,7 +15,6 @@ from agent.testing.github import FakeGitHub
 from tests.harness import Door, Evaluator, Json, evaluator, free_port, good_site, listening, serving, settings, task
 from tests.provider import Answer, Provider, calls, provider
 from tests.test_review import site
-from tests.test_review import task as reviewed_task
 
 CI = ".github/workflows/ci.yml"
 GOOD = """\

@@ -5,7 +5,7 @@ It asks no model: what a failing acceptance test is worth is settled elsewhere (
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 from agent.browser.chromium import DESKTOP, PHONE, STEP_S, Browser, Tab
@@ -65,12 +65,12 @@ class Looks:
     accessibility: Finding | None = None
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Seen:
-    """What the running page showed."""
+    """What the running page has shown so far: a limit costs only what is not there yet."""
 
-    outcomes: Mapping[str, Outcome]  # of the evaluator's checks, by id
-    rules: Sequence[Finding] = ()
+    outcomes: dict[str, Outcome] = field(default_factory=dict)  # of the evaluator's checks, by id
+    rules: list[Finding] = field(default_factory=list)
     snapshot: str = ""
 
 
@@ -106,7 +106,7 @@ class Reviewer:
         results = tuple(self._result(test_id, outcome) for test_id, outcome in outcomes.items())
         checks = tuple(self._checked(check, subject.task, seen.outcomes) for check in subject.task.checks)
         reviewed = Review(
-            findings=(*checks, *static, *seen.rules),
+            findings=(*checks, *static, *map(self._redacted, seen.rules)),
             results=results,
             browser=browser,
             snapshot=redact(seen.snapshot, self._secrets),
@@ -164,8 +164,11 @@ class Reviewer:
 
     async def words_seen(self, subject: Subject) -> list[tuple[str, str]]:
         """What a reader of the page gets to know, by what it is. Raises NoBrowser, Gone, PageFault."""
+        snapshot = ""
         async with self._opened(subject) as tab:
-            snapshot, seen = await tab.snapshot(), await tab.observe(SEEN, LOOK)
+            seen = await tab.observe(SEEN, LOOK)
+            with suppress(PageFault):
+                snapshot = await tab.snapshot()
         shown = (("what a screen reader finds", snapshot), ("visible text", seen["text"]))
         return [(name, redact(text, self._secrets)) for name, text in shown]
 
@@ -193,39 +196,42 @@ class Reviewer:
 
     async def _page(self, subject: Subject, no_browser: str) -> _Seen:
         """The evaluator's checks and what is wrong on any page, in a tab of their own."""
-        if no_browser:
-            return _Seen({})
-        fault = ""
-        for _ in range(2):  # a browser that ended or a page that does not answer is tried once more, alone
+        seen, fault = _Seen(), ""
+        for _ in range(0 if no_browser else 2):  # a browser that ended or a page that hangs is tried once more, alone
+            seen = _Seen()
             try:
                 async with asyncio.timeout(self._time_s):
-                    return await self._look(subject)
+                    await self._look(subject, seen)
             except Gone as gone:
                 fault = f"the browser ended on this page ({gone})"
             except PageFault as error:
                 fault = f"the page does not come to rest: {error}"
-            except NoBrowser as error:
-                return _Seen({}, [], str(error))
-            except TimeoutError:
-                return _Seen({})
-        return _Seen({}, [rule("errors", "No script throws while the page loads.", [fault])])
+            except (NoBrowser, TimeoutError):
+                return seen
+            else:
+                return seen
+        if fault:
+            seen.rules = [rule("errors", "No script throws while the page loads.", [fault])]
+        return seen
 
-    async def _look(self, subject: Subject) -> _Seen:
+    async def _look(self, subject: Subject, seen: _Seen) -> None:
         visit = self._visit(subject)
+        runnable = [check for check in subject.task.checks if check.kind in ("js", "selector")]
+        waits = patience(subject.task.brief, runnable, () if subject.patient else {c.id for c in runnable})
         async with self._browser.tab(visit.answer) as tab:
-            await tab.go(visit.base_url)
-            await asyncio.sleep(LINGER_S)
-            found = loaded(tab, visit.sources, await tab.observe(SEEN, LOOK), subject.workspace)
-            runnable = [check for check in subject.task.checks if check.kind in ("js", "selector")]
-            waits = patience(subject.task.brief, runnable, () if subject.patient else {c.id for c in runnable})
-            outcomes = await run_looking(tab, runnable, waits)
-            found += looked_at(tab, visit.sources, visit.left)
-            outcomes |= await run_acting(tab, runnable, waits)
-            outcomes = {check_id: visit.excused(outcome) for check_id, outcome in outcomes.items()}
-            failing = any(outcome.verdict == "fail" for outcome in outcomes.values())
-            snapshot = (await tab.snapshot())[:SNAPSHOT_CHARS] if failing else ""
-            advice = await accessibility(tab) if failing else None
-        return _Seen(outcomes, [*found, *filter(None, [advice])], snapshot)
+            try:
+                await tab.go(visit.base_url)
+                await asyncio.sleep(LINGER_S)
+                seen.rules += loaded(tab, visit.sources, await tab.observe(SEEN, LOOK), subject.workspace)
+                await run_looking(tab, runnable, waits, seen.outcomes)
+                seen.rules += looked_at(tab, visit.sources, visit.left)
+                await run_acting(tab, runnable, waits, seen.outcomes)
+            finally:
+                seen.outcomes = {check_id: visit.excused(outcome) for check_id, outcome in seen.outcomes.items()}
+            if any(outcome.verdict == "fail" for outcome in seen.outcomes.values()):
+                seen.rules += filter(None, [await accessibility(tab)])
+                with suppress(PageFault):  # a page may hide itself from Playwright; it is evidence beside verdicts
+                    seen.snapshot = (await tab.snapshot())[:SNAPSHOT_CHARS]
 
     async def _page_tests(
         self, subject: Subject, tests: Mapping[str, PageTest], no_browser: str, late: bool
@@ -276,6 +282,9 @@ class Reviewer:
         return Visit(Sources(base_url, served, hosts, self._fetch), hosts, addresses, late_s)
 
     # -- findings ----------------------------------------------------------------------------------------------------
+
+    def _redacted(self, found: Finding) -> Finding:
+        return found.model_copy(update={"evidence": redact(found.evidence, self._secrets)})
 
     def _result(self, test_id: str, outcome: Outcome) -> TestResult:
         evidence = one_line(redact(outcome.evidence, self._secrets), MAX_EVIDENCE_CHARS)

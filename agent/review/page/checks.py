@@ -57,26 +57,30 @@ _LOOK = """(page, selectors) => ({
 })"""
 
 
-async def run_looking(tab: Tab, checks: Sequence[Check], patience: Mapping[str, float]) -> dict[str, Outcome]:
-    """One outcome, by its id, for each check that only looks; they share their waits.
+async def run_looking(
+    tab: Tab, checks: Sequence[Check], patience: Mapping[str, float], found: dict[str, Outcome]
+) -> None:
+    """Puts one outcome, by its id, for each check that only looks into `found`; they share their waits.
 
-    `patience`: id → seconds until it must hold. Raises Gone.
+    `patience`: id → seconds until it must hold. Raises PageFault, Gone.
     """
     looking = [check for check in checks if not acts(check.text)]
-    outcomes = await asyncio.gather(*(_settled(tab, check, patience[check.id]) for check in looking))
-    found = {check.id: outcome for check, outcome in zip(looking, outcomes, strict=True)}
-    await asyncio.sleep(AGAIN_AFTER_S if any(o.verdict == "pass" for o in outcomes) else 0)
+    await asyncio.gather(*(_settle(tab, check, patience[check.id], found) for check in looking))
+    await asyncio.sleep(AGAIN_AFTER_S if any(outcome.verdict == "pass" for outcome in found.values()) else 0)
     found |= await _again(tab, [c for c in looking if found[c.id].verdict == "pass"], found, "a moment later")
     stored = [c for c in looking if _STORAGE.search(c.text) and found[c.id].verdict == "pass"]
     if stored:
         await tab.reload()
         found |= await _after_reload(tab, stored, found)
-    return found
 
 
-async def run_acting(tab: Tab, checks: Sequence[Check], patience: Mapping[str, float]) -> dict[str, Outcome]:
+async def run_acting(
+    tab: Tab, checks: Sequence[Check], patience: Mapping[str, float], found: dict[str, Outcome]
+) -> None:
     """The same for those that change the page, in order. Raises Gone."""
-    return {check.id: await _settled(tab, check, patience[check.id]) for check in checks if acts(check.text)}
+    for check in checks:
+        if acts(check.text):
+            await _settle(tab, check, patience[check.id], found)
 
 
 def acts(source: str) -> bool:
@@ -106,6 +110,10 @@ def source(check: Check) -> str:
     if check.kind == "selector":
         return f"document.querySelector({json.dumps(check.text)}) !== null"
     return check.text
+
+
+async def _settle(tab: Tab, check: Check, patience: float, found: dict[str, Outcome]) -> None:
+    found[check.id] = await _settled(tab, check, patience)
 
 
 async def _settled(tab: Tab, check: Check, patience: float) -> Outcome:
