@@ -40,7 +40,10 @@ NOT_PUBLIC = tuple(
     )
 )
 # Endings of file names that are top-level domains too: `execute.py` in a brief opens no host in Paraguay.
-FILE_ENDINGS = (".md", ".mov", ".pl", ".py", ".rs", ".sh", ".zip")
+# What a bare name must end in to be a host: `index.html` and `node.js` are files. Country codes that are better known as
+# endings of files count only behind a scheme, and so does every newer domain.
+DOMAINS = frozenset("app biz cloud com dev edu example gov info int mil museum net online org page site tech xyz".split())
+CODE_FILES = frozenset("cc cs db gz hs js kt md mm pl ps py rb rs sh so ts vb".split())
 # Everything else in IPv6 is local, multicast, translated (64:ff9b::) or IPv4 in disguise.
 GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
 
@@ -154,9 +157,13 @@ async def get(
 
 
 def hosts_in(text: str) -> frozenset[str]:
-    """Every host name that a text spells out, with a scheme or without; `run.py` is a file without one."""
+    """Every host name that a text spells out, with a scheme or without."""
     found = _HOST.finditer(text.lower())
-    return frozenset(m["host"] for m in found if m["scheme"] or not m["host"].endswith(FILE_ENDINGS))
+    return frozenset(m["host"] for m in found if m["scheme"] or _is_domain(m["host"].rpartition(".")[2]))
+
+
+def _is_domain(last: str) -> bool:
+    return last in DOMAINS or (len(last) == 2 and last not in CODE_FILES)
 
 
 def trouble(error: Exception) -> str:

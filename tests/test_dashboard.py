@@ -14,7 +14,8 @@ from pydantic import SecretStr
 from agent.api.app import http_app
 from agent.api.pages import duration, is_web_address
 from agent.api.servers import listen, served
-from agent.browser.chromium import NoBrowser, find
+from agent.browser.chromium import find
+from agent.errors import NoBrowser
 from agent.records import Attachment, Attempt, Check, Fetched, Finding, Skipped
 from tests.reviewer import browser_needed
 from tests.routes import EMAIL, NONCE, OPERATOR, PUBLICATION, TASK_ID, StandIn, add_finished, ask, stand_in, task

@@ -380,3 +380,17 @@ def test_without_leave_only_public_https_is_fetched(url: str) -> None:
 
     with pytest.raises(Blocked):
         asyncio.run(fetch())
+
+
+@pytest.mark.parametrize(
+    ("text", "hosts"),
+    [
+        ("Fetch https://data.sec.gov/api/x.json and api.github.com/users.", {"data.sec.gov", "api.github.com"}),
+        ("index.html, node.js, a.b.csv, i.e.something, notes.txt, run.py and report.pdf are files", set()),
+        ("Use HTTPS://Open.Example:8443/a, then wikipedia.org", {"open.example", "wikipedia.org"}),
+        ("See https://docs.rs/serde and https://files.zip/x", {"docs.rs", "files.zip"}),
+        ("version 1.2.3, e.g. v2.io.beta and amt.de", {"amt.de"}),
+    ],
+)
+def test_a_text_names_hosts_and_files_are_none(text: str, hosts: set[str]) -> None:
+    assert net.hosts_in(text) == hosts

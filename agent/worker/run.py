@@ -254,7 +254,7 @@ class TaskRun:
             prompts_dir=parts.prompts_dir,
             attempt=self._attempt,
             until=parts.build_by(self._task),
-            sees=any(known.images for known in self._job.capabilities),
+            sees=bool(parts.review_model and parts.review_model.sees_images(self._job.capabilities)),
         )
 
     async def run_tools(
