@@ -1,11 +1,12 @@
 # Every target does its own set-up. Needed on the machine: Python 3.11 or newer, git and make.
 #
-#   make demo    two rounds of a task, end to end, without a key   ONCE=1 ends by itself · JSON=1 · LIVE=1 · PORT=8000 · GITHUB=fake
-#   make serve   the service (settings: .env, see .env.example)
-#   make check   format, lint, types, floors, locks
-#   make test    the whole suite                                   ARGS="-k notify"
-#   make lock    pin what pyproject.toml asks for                  UPGRADE=1 takes newer versions
-#   make clean   remove the environment and the caches
+#   make demo      two rounds of a task, end to end, without a key   ONCE=1 ends by itself · JSON=1 · LIVE=1 · PORT=8000 · GITHUB=fake
+#   make serve     the service (settings: .env, see .env.example)
+#   make check     format, lint, types, floors, locks
+#   make test      what a change needs while it is made              ARGS="-k notify"
+#   make test-all  the whole suite: slow tests and PostgreSQL, too   ARGS="--durations=25"
+#   make lock      pin what pyproject.toml asks for                  UPGRADE=1 takes newer versions
+#   make clean     remove the environment and the caches
 
 MAKEFLAGS += --no-print-directory
 
@@ -18,7 +19,7 @@ PY := .venv/bin/python
 MADE := .venv/locks-$(firstword $(shell cat requirements.txt requirements-dev.txt | cksum))
 INSTALL := $(if $(UV),$(UV) pip install --quiet --python $(PY),$(PY) -m pip install --quiet --disable-pip-version-check)
 
-.PHONY: all demo serve check test lock clean
+.PHONY: all demo serve check test test-all lock clean
 all: check test
 
 demo: $(MADE)/runtime $(MADE)/chromium
@@ -34,8 +35,15 @@ check: $(MADE)/dev
 	.venv/bin/lint-imports
 	$(PY) -m pytest tests/test_project.py -k lock
 
+# A file stays in one process, so that what its tests share is made once. Bytecode is kept even where the environment
+# says not to: each process would compile the tests anew.
+PYTEST = PYTHONDONTWRITEBYTECODE= $(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+
 test: $(MADE)/dev $(MADE)/chromium
-	$(PY) -m pytest -n 3 --dist worksteal $(ARGS)
+	$(PYTEST) -m "representative or not (slow or postgres)" $(ARGS)
+
+test-all: $(MADE)/dev $(MADE)/chromium
+	$(PYTEST) $(ARGS)
 
 COMPILE = $(or $(UV),.venv/bin/uv) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade) pyproject.toml

@@ -3,6 +3,7 @@
 # dependencies = [
 #     "a2wsgi>=1.10",
 #     "axe-playwright-python>=0.1.7",
+#     "charset-normalizer>=3.4,<4",
 #     "dbos>=3.4,<4",
 #     "dulwich>=1.2.21,<2",
 #     "fastapi>=0.120",
@@ -10,6 +11,7 @@
 #     "httpcore>=1.0.9,<2",
 #     "httpx>=0.28.1,<0.29",
 #     "jinja2>=3.1.6",
+#     "jsonschema-rs>=0.40",
 #     "litellm>=1.105.3,<1.110,!=1.106.*,!=1.107.*",
 #     "openpyxl>=3.1.5",
 #     "pillow>=12",
@@ -21,6 +23,7 @@
 #     "pypdf>=6",
 #     "python-dotenv>=1.1",
 #     "pyyaml>=6.0.2",
+#     "regex>=2025.9",
 #     "rich>=14",
 #     "selectolax>=0.4",
 #     "sqlalchemy>=2.0.40",
@@ -34,11 +37,31 @@
 # ///
 """The app for uvicorn (`uvicorn main:app`), the commands for people (`python main.py --help`)."""
 
-if __name__ == "__main__":
-    from agent.cli.main import main
+import sys
 
-    main()
-else:
-    from agent.api.app import create_app
+HOW = "run .venv/bin/python main.py after make demo, or uv run main.py"
 
-    app = create_app()
+if sys.version_info < (3, 11):  # noqa: UP036 - read by an older Python, which must understand all of this file
+    sys.exit("Python 3.11 or newer is needed and this is " + sys.version.split()[0] + ": " + HOW)
+
+try:
+    if __name__ == "__main__":
+        from agent.cli.main import main
+
+        main()
+    else:
+        from agent.api.app import create_app
+
+        app = create_app()
+except ModuleNotFoundError as error:
+    if error.name is None or error.name.split(".")[0] == "agent":
+        raise
+    sys.exit(
+        "The package "
+        + error.name
+        + " is missing from "
+        + sys.executable
+        + ": "
+        + HOW
+        + ", or pip install -r requirements.txt"
+    )

@@ -9,8 +9,8 @@ The map, a floor a line; a module imports only from floors below its own:
     worker                         one run of a task: engine (alone knows DBOS) · run · prompt · model_calls · notify
     loop                           the agent loop on one screen: knows no database, no HTTP and no engine
     review                         verdicts with evidence on one workspace
-    browser · publish · tools      Chromium and its pages · git, GitHub and local sites · one file a tool
-    llm · store                    any model through litellm · the only SQL
+    browser · tools                Chromium and its pages · one file a tool
+    llm · publish · store          any model through litellm · git, GitHub and local sites · the only SQL
     files · intake · net           files of others, read · a request becomes a task · guarded HTTP
     prompts · sandbox · telemetry  Jinja templates · Python that can do no harm · traces
     quoting · settings · workspace  text of strangers · the environment · immutable files

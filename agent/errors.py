@@ -15,12 +15,14 @@
     ├── LimitReached    nobody: a budget or the deadline is used up     → the best workspace is published
     ├── Blocked         nobody: an address that may not be reached      → the request is not made
     ├── Undecided       nobody: reading alone cannot tell               → the verdict is unknown
+    ├── CannotTell      nobody: two files that cannot be compared       → the verdict is unknown
     ├── Gone            nobody: the browser ended under a page          → once more in a new one
-    ├── HeadMoved       nobody: somebody else committed first           → committed again on top of it
-    ├── UnknownCommit   the caller: no such commit in the history
-    ├── Rejected        a push: the host refuses its content for good   → an Objection or a PublishError
-    ├── NoAccess        a push: the host does not open this repository  → a PublishError
-    └── Unreachable     a push: no complete answer                      → tried again
+    └── GitError        a repository, here or elsewhere, did not do what it was asked to
+        ├── HeadMoved       somebody else committed first               → committed again on top of it
+        ├── UnknownCommit   no such commit in the history
+        ├── Rejected        the host refuses the content for good       → an Objection or a PublishError
+        ├── NoAccess        the host does not open this repository      → tried again, then a PublishError
+        └── Unreachable     no complete answer                          → tried again
 
 The message says what is wrong, with which value, and what to do instead. An error is its class and its `args`, which
 are plain JSON: `as_json` and `from_json` are exact inverses, so that one stored by the engine comes back as itself.
@@ -76,6 +78,10 @@ class NoSandbox(AgentError):
     """Nothing can be run safely here; the message says why and what to allow."""
 
 
+class CannotTell(AgentError):
+    """Whether two files hold the same cannot be told; the message says why."""
+
+
 class ModelError(AgentError):
     """A model call gave no usable answer. `spent` is what its requests took all the same: a `Usage` as JSON."""
 
@@ -126,36 +132,33 @@ class Gone(AgentError):
     """The browser ended under the page; a new one may well do."""
 
 
-class HeadMoved(AgentError):
+class GitError(AgentError):
+    """A repository, here or elsewhere, did not do what it was asked to."""
+
+
+class HeadMoved(GitError):
     """Somebody else committed first; nothing was changed."""
 
-    def __init__(self, repo: str, expected: str | None, found: str | None) -> None:
-        super().__init__(repo, expected, found)
 
-    def __str__(self) -> str:
-        repo, expected, found = self.args
-        return f"the head of {repo!r} is {found}, not {expected}: build on the new head and commit again"
-
-
-class UnknownCommit(AgentError):
+class UnknownCommit(GitError):
     """The history of the repository has no such commit."""
 
-    def __init__(self, repo: str, sha: str) -> None:
-        super().__init__(repo, sha)
 
-    def __str__(self) -> str:
-        return "{1!r} is no commit in the history of {0!r}".format(*self.args)
-
-
-class Rejected(AgentError):
+class Rejected(GitError):
     """The host refuses the content of a push for good; the message is the host's own."""
 
 
-class NoAccess(AgentError):
-    """The host does not know this repository, or does not open it to this token."""
+class NoAccess(GitError):
+    """The host refuses a request for this repository, with this status, these headers (in lower case) and words."""
+
+    def __init__(self, message: str, status: int, headers: Mapping[str, str], said: str) -> None:
+        super().__init__(message, status, dict(headers), said)
+        self.status = status
+        self.headers = headers
+        self.said = said
 
 
-class Unreachable(AgentError):
+class Unreachable(GitError):
     """No complete answer; the same call may succeed later."""
 
 

@@ -10,7 +10,7 @@ from math import inf
 from typing import Any, Protocol
 
 from agent.errors import LimitReached, ModelError
-from agent.llm.history import chars, shortened
+from agent.llm.messages import chars, shortened
 from agent.llm.model import Escalation
 from agent.records import Fetched, Finding, Json, Reply, Review, StoppedBy, ToolCall, ToolResult, Usage
 from agent.workspace import INDEX, Workspace
@@ -285,11 +285,11 @@ def reviewed(progress: Progress, version: Version) -> Progress:
         return replace(progress, stopped_by="passed")
     worth_a_turn = [f for f in review.told if told[f.id] <= TURNS_FOR[f.standing]]
     no_better = 0 < len(review.failures) <= progress.settled_for
-    if no_better or not worth_a_turn or only_earlier_checks_fail(review):
+    if no_better or not worth_a_turn:
         return replace(progress, stopped_by="stalled")
     if not before.is_site or len(review.told) < len(before.review.told):
         return replace(progress, stalls=0)
-    return stalled(progress)
+    return replace(progress, stopped_by="stalled") if only_earlier_checks_fail(review) else stalled(progress)
 
 
 def only_earlier_checks_fail(review: Review) -> bool:

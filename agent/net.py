@@ -10,10 +10,11 @@ import contextlib
 import ipaddress
 import re
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Any
 
 import httpcore
 import httpx
@@ -45,6 +46,14 @@ GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
 
 _HOST = re.compile(r"(?P<scheme>//)?(?<![a-z0-9.-])(?P<host>(?:[a-z0-9-]{1,63}\.)+[a-z]{2,24})(?![a-z0-9-])")
 
+_CORE_ERRORS = (
+    httpcore.TimeoutException,
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.ProxyError,
+    httpcore.UnsupportedProtocol,
+)
+
 Forbid = Callable[[str, int], str | None]
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 
@@ -59,6 +68,16 @@ class Resource:
     status: int = 200
 
 
+class Client(httpx.AsyncClient):
+    """httpx's client; an address that is none is Blocked, wherever on the way it is read."""
+
+    async def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
+        try:
+            return await super().send(request, **options)
+        except (httpx.InvalidURL, ValueError):  # where a redirect leads is read before it is handed over
+            raise Blocked(f"{request.url.host} may not be reached: it redirects to what is no web address") from None
+
+
 def client(
     *,
     allow_private: bool = False,
@@ -71,8 +90,10 @@ def client(
     `timeout_s` bounds a whole exchange of `post_json` and `get_bytes`, redirects included. `contact`, an e-mail or web
     address, goes into the User-Agent.
     """
-    return httpx.AsyncClient(
-        transport=GuardedTransport(backend or GuardedBackend(forbid=_allow_any if allow_private else forbidden)),
+    return Client(
+        transport=GuardedTransport(
+            backend or GuardedBackend(forbid=(lambda _address, _port: None) if allow_private else forbidden)
+        ),
         timeout=httpx.Timeout(timeout_s, connect=min(CONNECT_S, timeout_s), read=min(READ_S, timeout_s)),
         headers={"User-Agent": f"{USER_AGENT} ({contact})" if contact else USER_AGENT},
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
@@ -212,8 +233,8 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         return addresses
 
 
-class GuardedTransport(httpx.AsyncHTTPTransport):
-    """httpx has no public way to a network backend: this sets `_pool`, for which pyproject pins httpx."""
+class GuardedTransport(httpx.AsyncBaseTransport):
+    """httpx over a pool of httpcore that is ours: httpx's own transport takes no network backend."""
 
     def __init__(self, backend: GuardedBackend) -> None:
         self._pool = httpcore.AsyncConnectionPool(
@@ -224,14 +245,52 @@ class GuardedTransport(httpx.AsyncHTTPTransport):
             network_backend=backend,
         )
 
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        url = request.url
+        with _as_httpx():
+            response = await self._pool.handle_async_request(
+                httpcore.Request(
+                    method=request.method,
+                    url=httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
+                    headers=request.headers.raw,
+                    content=request.stream,
+                    extensions=request.extensions,
+                )
+            )
+        return httpx.Response(
+            response.status, headers=response.headers, stream=_Body(response), extensions=response.extensions
+        )
+
+    async def aclose(self) -> None:
+        await self._pool.aclose()
+
+
+class _Body(httpx.AsyncByteStream):
+    def __init__(self, response: httpcore.Response) -> None:
+        self._response = response
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        with _as_httpx():
+            async for chunk in self._response.aiter_stream():
+                yield chunk
+
+    async def aclose(self) -> None:
+        await self._response.aclose()
+
+
+@contextlib.contextmanager
+def _as_httpx() -> Iterator[None]:
+    """An error of httpcore becomes httpx's of the same name."""
+    try:
+        yield
+    except _CORE_ERRORS as error:
+        same: type[httpx.TransportError] = getattr(httpx, type(error).__name__, httpx.TransportError)
+        raise same(str(error)) from error
+
 
 async def _resolve(host: str, port: int) -> list[str]:
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
-
-
-def _allow_any(_address: str, _port: int) -> str | None:
-    return None
 
 
 def _is_public(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
@@ -251,9 +310,11 @@ def _literal(host: str) -> str | None:
 
 def _parsed(url: str) -> httpx.URL:
     try:
-        return httpx.URL(url)
+        parsed = httpx.URL(url)
+        parsed.host  # noqa: B018 - a name that punycode cannot spell is found when it is read
     except (httpx.InvalidURL, ValueError):
         raise Blocked("the address is no URL") from None
+    return parsed
 
 
 def _check_web(url: httpx.URL) -> None:

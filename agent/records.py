@@ -4,11 +4,13 @@ TaskRequest → Task → Workspace → Reply → Batch → Review → Build → 
 (`TaskRequest` lives in `intake`, the one module that sees the secret; `Workspace` in `workspace`, `Batch` in `loop`.)
 """
 
+from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 Json = dict[str, Any]
+Step = Callable[[str, Callable[[], Awaitable[Any]]], Awaitable[Any]]  # runs an action once, by name, and keeps its JSON
 Verdict = Literal["pass", "fail", "unknown"]
 Stage = Literal["build", "reading", "doubts", "judge"]  # what a model is asked for
 State = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -115,18 +117,14 @@ def _added(one: dict[str, Usage], other: dict[str, Usage]) -> dict[str, Usage]:
     return {name: one.get(name, NOTHING) + other.get(name, NOTHING) for name in one | other}
 
 
-class Profile(Record):
-    """What a model was found able to do when it was probed. None: it could not be told."""
+class Capabilities(Record):
+    """What a probe found a model able to do. None: it could not be told."""
 
-    key: str  # the model and a hash of its address: see `ModelChoice.profile_key`
+    key: str  # the model and a hash of its address: see `ModelChoice.capabilities_key`
     made_at: float  # Unix time, seconds
     tools: bool | None = None  # native tool calls
     parallel: bool | None = None  # several of them in one answer
-    hard_calls: int = 0  # calls seen whose arguments held quotes, line breaks and HTML
-    broken_calls: int = 0  # those of them that could not be read
-    text: bool | None = None  # fenced files, as `prompts/text_protocol.md.j2` asks for them
     images: bool | None = None
-    reasoning: bool | None = None  # it takes a setting of how much to reason
     cache: bool | None = None  # its usage tells how much was read from a cache
     answer_s: float | None = None  # to a one-word answer
     tokens_per_s: float | None = None  # of its longest answer, the wait for its beginning included

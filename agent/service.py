@@ -8,11 +8,13 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any, Literal
 from uuid import uuid4
 
 import httpx
 from filelock import FileLock, Timeout
+from pydantic import SecretStr
 from starlette.types import ASGIApp
 
 from agent import events, net, telemetry
@@ -20,7 +22,7 @@ from agent.browser.chromium import Browser
 from agent.browser.network import FETCH_S, Fetch, Fetcher
 from agent.errors import BadRequest, ConfigError
 from agent.intake import request as intake
-from agent.llm.choice import NO_MODEL, choose_models, open_model
+from agent.llm.choice import NO_MODEL, all_models, open_model, open_review_model
 from agent.loop import Limits
 from agent.publish.git import Repositories
 from agent.publish.github.api import GitHubApi
@@ -57,8 +59,11 @@ class Clients:
 class Service:
     """Takes tasks and says how it is; the work itself is done by the engine."""
 
-    def __init__(self, settings: Settings, parts: Parts, engine: Engine, sites: ASGIApp, browser: Browser) -> None:
+    def __init__(
+        self, settings: Settings, parts: Parts, engine: Engine, sites: ASGIApp, browser: Browser, admin_token: SecretStr
+    ) -> None:
         self.settings = settings
+        self.admin_token = admin_token
         self.store = parts.store
         self.sites = sites
         self._parts = parts
@@ -125,6 +130,9 @@ async def running(settings: Settings, *, web: Callable[..., httpx.AsyncClient] =
     events.configure(settings.secret_values)
     with locked(settings.data_dir), telemetry.exporting(settings.traces):
         store = await asyncio.to_thread(Store, settings.database)
+        token = await asyncio.to_thread(kept_admin_token, settings, store)
+        settings = settings.model_copy(update={"admin_token": token})
+        events.configure(settings.secret_values)
         repositories = Repositories(settings.data_dir / "repositories")
         browser = Browser(settings.browser)
         async with (
@@ -144,7 +152,7 @@ async def running(settings: Settings, *, web: Callable[..., httpx.AsyncClient] =
             )
             await engine.launch()
             try:
-                yield Service(settings, parts, engine, sites_app(repositories), browser)
+                yield Service(settings, parts, engine, sites_app(repositories), browser, token)
             finally:
                 await engine.close()
                 store.close()
@@ -159,7 +167,7 @@ def assemble(
     fetch: Fetch,
 ) -> Parts:
     """Every part of the service, wired; nothing is started."""
-    sandbox, model = Sandbox(hidden=[settings.data_dir]), open_model(settings)
+    sandbox = Sandbox(hidden=[settings.data_dir])
     return Parts(
         store=store,
         repositories=repositories,
@@ -168,9 +176,9 @@ def assemble(
             browser, fetch, sandbox, owner=settings.github_owner or "owner", secrets=settings.secret_values
         ),
         sandbox=sandbox,
-        model=model,
-        review_model=model,
-        profiles=[choice.profile_key for choice in choose_models(settings)],
+        model=open_model(settings),
+        review_model=open_review_model(settings),
+        capability_keys=[choice.capabilities_key for choice in all_models(settings)],
         limits=Limits(settings.task_max_turns, settings.task_max_tokens, settings.task_max_usd),
         prompts_dir=settings.prompts_dir,
         secrets=settings.secret_values,
@@ -186,9 +194,29 @@ def open_publisher(settings: Settings, repositories: Repositories, http: httpx.A
             raise ConfigError("PUBLISHER=github needs GITHUB_TOKEN: set it, or use PUBLISHER=local")
         api = GitHubApi(http, settings.github_api_url, settings.github_token.get_secret_value())
         return GitHubPublisher(api, repositories, owner=settings.github_owner)
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104 - a wildcard, read
-    probe_url = f"http://{host}:{settings.sites_port or settings.port}"
-    return LocalPublisher(repositories, http, sites_url=settings.sites_url, probe_url=probe_url)
+    own_url = local_url(settings.host, settings.sites_port or settings.port)
+    return LocalPublisher(repositories, http, sites_url=settings.sites_url, probe_url=own_url)
+
+
+def local_url(host: str, port: int) -> str:
+    """Where this machine reaches what listens on `host`, which may be all addresses."""
+    name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - read, never bound
+    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+
+
+def kept_admin_token(settings: Settings, store: Store) -> SecretStr:
+    """ADMIN_TOKEN, else a random one, made once and kept where the tasks are: in DATA_DIR or in Postgres."""
+    if settings.admin_token:
+        return settings.admin_token
+    new = secrets.token_urlsafe()
+    if not settings.database.startswith("sqlite"):
+        return SecretStr(store.keep("admin_token", new))
+    path = settings.data_dir / "admin_token"
+    if not path.exists():
+        with NamedTemporaryFile("w", dir=settings.data_dir, delete=False) as file:  # readable for its owner alone
+            file.write(new)
+        Path(file.name).replace(path)
+    return SecretStr(path.read_text())
 
 
 @contextmanager

@@ -1,12 +1,13 @@
 """The environment, read once: typed, frozen, passed down as values. The only module that reads it."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
 from dotenv import load_dotenv
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from agent.errors import ConfigError
@@ -16,8 +17,13 @@ Exporter = Literal["otlp", "console", "none"]
 MIN_SECRET_CHARS = 6  # shorter values would be found by chance
 
 
+def _keys_by_variable() -> dict[str, SecretStr]:
+    """Every key of the environment: which of them are providers', `agent.llm.providers` knows."""
+    return {k: SecretStr(v) for k, v in os.environ.items() if v and k.upper().endswith(SECRET_NAME_ENDINGS)}
+
+
 class Settings(BaseSettings):
-    """Every setting of README's table, by its environment variable in lower case."""
+    """Every setting of docs/settings.md, by its environment variable in lower case."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, populate_by_name=True)
 
@@ -28,12 +34,8 @@ class Settings(BaseSettings):
     llm_base_url: str | None = None
     llm_fallback_models: str = ""  # comma list
     llm_tool_mode: Literal["auto", "native", "text"] = "auto"
-    openai_api_key: SecretStr | None = None
-    anthropic_api_key: SecretStr | None = None
-    gemini_api_key: SecretStr | None = Field(None, validation_alias=AliasChoices("gemini_api_key", "google_api_key"))
-    openrouter_api_key: SecretStr | None = None
-    groq_api_key: SecretStr | None = None
-    aipipe_token: SecretStr | None = None
+    review_model: str | None = None  # LLM_MODEL
+    provider_keys: Mapping[str, SecretStr] = Field(default_factory=_keys_by_variable)
 
     publisher: Literal["auto", "github", "local"] = "auto"
     github_token: SecretStr | None = None
@@ -107,7 +109,8 @@ class Settings(BaseSettings):
     @property
     def secret_values(self) -> tuple[str, ...]:
         """Every secret this process holds: none of them may leave it in a file, a log or a prompt."""
-        own = [v.get_secret_value() for v in dict(self).values() if isinstance(v, SecretStr)]
+        fields = [*dict(self).values(), *self.provider_keys.values()]
+        own = [v.get_secret_value() for v in fields if isinstance(v, SecretStr)]
         others = [v for k, v in os.environ.items() if k.upper().endswith(SECRET_NAME_ENDINGS)]
         return tuple(sorted({v for v in own + others if len(v) >= MIN_SECRET_CHARS}))
 

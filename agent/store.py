@@ -13,12 +13,12 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from agent.errors import ConfigError
-from agent.records import Attempt, Fetched, Finding, Json, Profile, Publication, Record, State, Task, Usage
+from agent.records import Attempt, Capabilities, Fetched, Finding, Json, Publication, Record, State, Task, Usage
 from agent.workspace import sha256
 
 NotificationState = Literal["pending", "delivered", "blocked", "dead"]
 
-PROFILE_VERSION = 1  # raise it when what is asked or kept changes: older profiles count as none
+CAPABILITIES_VERSION = 2  # raise it when what is asked or kept changes: older ones count as none
 
 metadata = sa.MetaData()
 
@@ -79,7 +79,13 @@ profiles = sa.Table(
     metadata,
     sa.Column("key", sa.String, primary_key=True),  # of the model
     sa.Column("version", sa.Integer, nullable=False),
-    sa.Column("profile", sa.Text, nullable=False),  # Profile as JSON
+    sa.Column("profile", sa.Text, nullable=False),  # Capabilities as JSON
+)
+kept = sa.Table(
+    "kept",
+    metadata,
+    sa.Column("name", sa.String, primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
 )
 workers = sa.Table(
     "workers",
@@ -362,20 +368,20 @@ class Store:
             later = sa.select(events).where(events.c.task_id == task_id, events.c.seq > seq).order_by(events.c.seq)
             return [Event(seq=e.seq, at=e.at, name=e.name, data=json.loads(e.data)) for e in db.execute(later)]
 
-    # -- profiles ----------------------------------------------------------------------------------------------------
+    # -- capabilities ------------------------------------------------------------------------------------------------
 
-    def put_profile(self, profile: Profile) -> None:
+    def put_capabilities(self, known: Capabilities) -> None:
         """In place of the one that the model had."""
-        now = {"version": PROFILE_VERSION, "profile": profile.model_dump_json()}
+        now = {"version": CAPABILITIES_VERSION, "profile": known.model_dump_json()}
         with self._engine.begin() as db:
-            row = self._insert(profiles).values(key=profile.key, **now)
+            row = self._insert(profiles).values(key=known.key, **now)
             db.execute(row.on_conflict_do_update(index_elements=["key"], set_=now))
 
-    def profiles(self, keys: Sequence[str]) -> tuple[Profile, ...]:
+    def capabilities(self, keys: Sequence[str]) -> tuple[Capabilities, ...]:
         """Those that are there, in the order of the keys."""
-        kept = sa.select(profiles).where(profiles.c.key.in_(keys), profiles.c.version == PROFILE_VERSION)
+        kept = sa.select(profiles).where(profiles.c.key.in_(keys), profiles.c.version == CAPABILITIES_VERSION)
         with self._engine.connect() as db:
-            found = {row.key: Profile.model_validate_json(row.profile) for row in db.execute(kept)}
+            found = {row.key: Capabilities.model_validate_json(row.profile) for row in db.execute(kept)}
         return tuple(found[key] for key in keys if key in found)
 
     # -- workers ---------------------------------------------------------------------------------------------------
@@ -393,6 +399,15 @@ class Store:
         """A dead worker whose tasks could not be taken over is told to the next one that asks."""
         with self._engine.begin() as db:
             db.execute(self._insert(workers).values(id=worker_id, seen=0).on_conflict_do_nothing())
+
+    # -- what all processes of a service share -----------------------------------------------------------------------
+
+    def keep(self, name: str, value: str) -> str:
+        """The value of this name: the first one that was ever kept."""
+        with self._engine.begin() as db:
+            db.execute(self._insert(kept).values(name=name, value=value).on_conflict_do_nothing())
+            found: str = db.execute(sa.select(kept.c.value).where(kept.c.name == name)).scalar_one()
+            return found
 
     # -- helpers ---------------------------------------------------------------------------------------------------
 

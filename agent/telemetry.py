@@ -42,19 +42,6 @@ USAGE_CACHED_TOKENS = "gen_ai.usage.cache_read.input_tokens"
 USAGE_INPUT_TOKENS = "gen_ai.usage.input_tokens"
 USAGE_OUTPUT_TOKENS = "gen_ai.usage.output_tokens"
 
-PROVIDERS = {  # where the conventions call them otherwise than litellm
-    "azure": "azure.ai.openai",
-    "azure_ai": "azure.ai.inference",
-    "bedrock": "aws.bedrock",
-    "cohere_chat": "cohere",
-    "gemini": "gcp.gemini",
-    "mistral": "mistral_ai",
-    "moonshot": "moonshot_ai",
-    "vertex_ai": "gcp.vertex_ai",
-    "watsonx": "ibm.watsonx.ai",
-    "xai": "x_ai",
-}
-
 Value = str | int | list[str]
 
 MISSING = "traces are asked for by OTEL_…, but OpenTelemetry is not installed: install the extra `otel` (see README)"
@@ -104,9 +91,9 @@ def task_run(task_id: str, attempt: int) -> Iterator[None]:
 
 
 @contextmanager
-def model_call(name: str) -> Iterator[None]:
+def model_call(name: str, *, provider: str) -> Iterator[None]:
     """Around one turn of a model, with all its retries; `answered` completes it."""
-    with _span(CHAT, _model(name), {PROVIDER_NAME: _provider_name(name), REQUEST_MODEL: _model(name)}, kind="CLIENT"):
+    with _span(CHAT, _model(name), {PROVIDER_NAME: provider, REQUEST_MODEL: _model(name)}, kind="CLIENT"):
         yield
 
 
@@ -118,12 +105,12 @@ def tool_call(name: str, call_id: str) -> Iterator[None]:
         yield
 
 
-def answered(reply: Reply) -> None:
+def answered(reply: Reply, *, provider: str) -> None:
     """Who answered the model call that is open here, and what it took."""
     usage = reply.usage
     note(
         {
-            PROVIDER_NAME: _provider_name(reply.model),
+            PROVIDER_NAME: provider,
             RESPONSE_MODEL: _model(reply.model),
             FINISH_REASONS: [reply.finish_reason[:MAX_WORD_CHARS]],
             USAGE_INPUT_TOKENS: usage.prompt_tokens,
@@ -182,11 +169,6 @@ def _provider(to: "Exporter | SpanExporter") -> "TracerProvider":
     known = {"otlp": OTLPSpanExporter, "console": ConsoleSpanExporter}
     provider.add_span_processor(BatchSpanProcessor(known[to]() if isinstance(to, str) else to))
     return provider
-
-
-def _provider_name(name: str) -> str:
-    prefix = name.partition("/")[0]
-    return PROVIDERS.get(prefix, prefix)
 
 
 def _model(name: str) -> str:

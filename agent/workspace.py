@@ -2,7 +2,8 @@
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+import unicodedata
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from types import MappingProxyType
@@ -16,7 +17,13 @@ MAX_FILES = 100
 MAX_PATH_CHARS = 200
 ENGINE_FILES = ("LICENSE", ".nojekyll")  # written by code, always
 PAGES = {"index.html": "index.html", "readme.md": "README.md"}  # in this spelling, whatever case the model writes
+GIT_FOLDERS = (".git", "git~1")  # Windows has the second name for the first
+ALWAYS = (*ENGINE_FILES, *PAGES.values())  # every site has them
 WORKFLOWS = ".github/workflows/"
+
+_UNNAMEABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+# Not told apart from nothing by macOS. Windows drops dots and blanks at the end, and what follows a colon.
+_WIDTHLESS = re.compile(r"[\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]")
 
 
 @dataclass(frozen=True)
@@ -77,29 +84,52 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def path_fault(path: str) -> str | None:
+    """Why git, or a system that a site is cloned to, cannot hold a file of this name, whoever wrote it; else None."""
+    if not path or _UNNAMEABLE.search(path):
+        return f"{path[:80]!r} is no file name: use a relative path such as 'index.html'"
+    parts = [_WIDTHLESS.sub("", unicodedata.normalize("NFD", part)) for part in path.split("/")]
+    if "\\" in path or any(not part.strip(". ") for part in parts):
+        return f"{path[:80]!r} leaves the site: use a relative path such as 'assets/app.js'"
+    if any(part.partition(":")[0].rstrip(". ").casefold() in GIT_FOLDERS for part in parts):
+        return f"{path[:80]!r} is a name that git keeps for itself: use another one"
+    return None
+
+
 def safe_path(path: str, *, workflows: bool = False) -> str:
-    """The path in its one spelling, or ToolError with the reason it is refused."""
+    """The path in its one spelling, or ToolError with the reason it is refused: for whatever did not come from git."""
     clean = path.removeprefix("./")
     clean = PAGES.get(clean.lower(), clean)
     parts = clean.split("/")
-    if not clean or len(clean) > MAX_PATH_CHARS or not clean.isprintable():
+    if fault := path_fault(clean):
+        raise ToolError(fault)
+    if len(clean) > MAX_PATH_CHARS or not clean.isprintable():
         raise ToolError(f"{path[:80]!r} is no file name: use a relative path such as 'index.html'")
-    if clean.startswith("/") or "\\" in clean or ":" in parts[0] or any(p in ("", ".", "..") for p in parts):
+    if ":" in parts[0]:
         raise ToolError(f"{path!r} leaves the site: use a relative path such as 'assets/app.js'")
     if clean.lower() == ".nojekyll" or re.fullmatch(r"licen[cs]e(\.\w+)?", clean.lower()):
         raise ToolError(f"{path!r} is written for you: leave it out")
     if clean.startswith(WORKFLOWS) and workflows:
         parts = parts[2:]
-    if clean.lower() == "cname" or any(_is_git_name(part) for part in parts):
+    if clean.lower() == "cname" or any(part.lower().startswith(".git") and part != ".gitignore" for part in parts):
         raise ToolError(f"{path!r} is refused: a site may not hold CNAME or .git* files")
     return clean
+
+
+def unfit(paths: Collection[str]) -> dict[str, str]:
+    """The paths that cannot be committed with the others → why. Of a file and a folder of one name the folder stays,
+    unless the file is one that every site has."""
+    faults = {path: fault for path in paths if (fault := path_fault(path))}
+    for path in sorted(set(paths) - set(faults)):
+        for folder in map(str, PurePosixPath(path).parents[:-1]):
+            if folder in ALWAYS and folder in paths:
+                faults[path] = f"{path!r} cannot stand beside the file {folder!r}"
+            elif folder in paths:
+                faults[folder] = f"{folder!r} cannot stand beside {path!r}, which needs a folder of that name"
+    return faults
 
 
 def is_published(name: str) -> bool:
     """Whether an attachment of this name may stand in the site."""
     stem = PurePosixPath(name).name.lower()
     return not (stem.startswith("license") or stem in ("cname", ".nojekyll") or stem.startswith(".git"))
-
-
-def _is_git_name(part: str) -> bool:
-    return part.lower().startswith((".git", "git~1")) and part != ".gitignore"  # git~1: what Windows calls .git

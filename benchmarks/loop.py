@@ -14,9 +14,9 @@ from pydantic import SecretStr
 from agent import loop, workspace
 from agent.events import configure
 from agent.llm.gateway import Gateway
-from agent.llm.model import Escalation
+from agent.llm.model import Escalation, ModelRequest
 from agent.llm.providers import ModelChoice
-from agent.loop import Batch, Limits, Progress
+from agent.loop import Batch, Limits, Progress, Version
 from agent.records import Finding, Json, Reply, Review, ToolCall, ToolResult, Usage
 
 ASYNC = True
@@ -40,7 +40,7 @@ class Steps:
         self._reviews = 0
 
     async def call_model(self, messages: Sequence[Json], escalation: Escalation) -> Reply:
-        return await gateway.complete(messages, SCHEMAS, timeout_s=600)
+        return await gateway.complete(ModelRequest(messages, SCHEMAS, timeout_s=600))
 
     async def run_tools(
         self, held: workspace.Workspace, calls: Sequence[ToolCall], failed_edits: Mapping[str, int]
@@ -52,14 +52,18 @@ class Steps:
         # A revision each turn, so that a long script is no stall.
         return Batch(tuple(results), changed.put({"turn": str(self._reviews).encode()}), failed_edits)
 
-    async def review(self, held: workspace.Workspace) -> Review:
+    async def review(self, held: workspace.Workspace) -> Version:
         left = max(0, (2 if PROTO == "batch" else self._turns) - self._reviews)
         self._reviews += 1
         fault = {"origin": "check", "text": "#total-sales", "verdict": "fail", "evidence": "expected 1234.56"}
-        return Review(findings=tuple(Finding.model_validate({"id": str(n), **fault}) for n in range(left)))
+        found = tuple(Finding.model_validate({"id": str(n), **fault}) for n in range(left))
+        return Version(held, Review(findings=found))
 
-    async def judge(self, held: workspace.Workspace, review: Review) -> Review:
-        return review
+    async def judge(self, version: Version) -> Version:
+        return version
+
+    async def hear(self, version: Version, objection: str) -> Version:
+        return version
 
     def report(self, review: Review, previous: Review | None) -> str:
         return f"{len(review.failures)} fail"

@@ -18,7 +18,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from agent.files.conversions import Wish, convert
+from agent.files.base import ConversionOptions
+from agent.files.conversions import convert
 from agent.files.previews import preview
 
 HEADER = ["id", "day", "region", "amount", "note"]
@@ -68,7 +69,7 @@ def main() -> None:
 
 
 def made(name: str, path: str, data: bytes) -> bytes:
-    return convert(name, data, path, Wish()).files[path]
+    return convert(name, data, path, ConversionOptions()).files[path]
 
 
 def first_line(shown: str) -> str:

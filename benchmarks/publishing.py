@@ -10,7 +10,7 @@ import secrets
 import sqlite3
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,18 +18,18 @@ from pathlib import Path
 from agent import net, service
 from agent.api.servers import listen, served
 from agent.browser.chromium import Browser
-from agent.browser.network import Recorded
 from agent.cli.demo.evaluator import Inbox
 from agent.cli.demo.harness import HOST, embedded
 from agent.events import configure
 from agent.intake.request import parse
+from agent.llm.model import Model, ModelRequest
 from agent.publish.git import Repositories
 from agent.publish.sites import sites_app
-from agent.records import Json, Reply, ToolCall, Usage
-from agent.review.live import LiveReview
+from agent.records import Reply, ToolCall, Usage
 from agent.store import Store
 from agent.testing.github import FakeGitHub
 from agent.worker.engine import Engine
+from tests.doubles import Recorded
 
 MUTATION_S, READ_S, BUILD_S = 0.4, 0.15, 20.0
 AT_ONCE = 4
@@ -42,14 +42,14 @@ README = "# Harbour\n\n" + "\n\n".join(
 
 
 @dataclass
-class Author:
+class Author(Model):
     """A model that writes a good site at once, and when it last did so for each task."""
 
     name: str = "author"
     answered_at: dict[str, float] = field(default_factory=dict)
 
-    async def complete(self, messages: Sequence[Json], *_: object, **__: object) -> Reply:
-        title = str(messages[1]["content"]).partition("titled ")[2].split()[0]
+    async def complete(self, request: ModelRequest) -> Reply:
+        title = str(request.messages[1]["content"]).partition("titled ")[2].split()[0]
         files = {"index.html": PAGE.format(title=title), "README.md": README}
         calls = tuple(
             ToolCall(id=path, name="write_file", arguments={"path": path, "content": text})
@@ -112,9 +112,10 @@ async def bench(folder: Path, *, github: bool) -> AsyncIterator[Bench]:
         store, repositories = Store(settings.database), Repositories(folder / "repositories")
         browser, author, inbox = Browser(settings.browser), Author(), Inbox()
         async with net.client(allow_private=True) as http, aclosing(browser):
-            review = LiveReview(browser, Recorded({}))
             clients = service.Clients(http, http, http)
-            parts = replace(service.assemble(settings, store, repositories, clients, review), model=author)
+            parts = replace(
+                service.assemble(settings, store, repositories, clients, browser, Recorded({})), model=author
+            )
             engine = Engine(parts, database=settings.database, executor_id="bench", worker_tasks=AT_ONCE)
             with closing(listen(HOST, settings.sites_port, "SITES_PORT")) as sites:
                 async with (

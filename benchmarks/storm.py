@@ -36,6 +36,7 @@ from agent.publish.git import MAIN, REPEATED, Repositories
 from agent.records import Json
 from agent.settings import Settings
 from agent.testing.github import FakeGitHub
+from agent.testing.github.repositories import Repositories as TheirRepositories
 from agent.workspace import sha256
 
 ROOT = Path(__file__).parent.parent
@@ -288,7 +289,9 @@ class Batch:
         if len(calls) > 1 + self.unanswered[record["id"]]:
             self._blame(f"{nonce}: {len(calls)} calls back, {self.unanswered[record['id']]} of them cut off")
 
-    def _compare_history(self, repositories: Repositories, names: list[str], shas: list[str]) -> None:
+    def _compare_history(
+        self, repositories: Repositories | TheirRepositories, names: list[str], shas: list[str]
+    ) -> None:
         for repo in names:
             with repositories.open(repo) as git:
                 found = [entry.commit for entry in git.get_walker([git.refs[MAIN]])]

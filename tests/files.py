@@ -1,8 +1,10 @@
 """Files as people attach them, made here: spreadsheets, archives, PDFs, pictures and sounds."""
 
 import io
+import struct
 import wave
 import zipfile
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -86,6 +88,17 @@ def picture(kind: str, size: tuple[int, int] = (40, 20), mode: str = "RGB", **op
     return file.getvalue()
 
 
+def blank_png(width: int, height: int) -> bytes:
+    """One black picture, one bit a pixel: a huge one is made in no time."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0))
+    rows = zlib.compress(bytes((1 + (width + 7) // 8) * height), 1)
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
 def sound(seconds: float) -> bytes:
     file = io.BytesIO()
     with wave.open(file, "wb") as tape:
@@ -93,4 +106,17 @@ def sound(seconds: float) -> bytes:
         tape.setsampwidth(2)
         tape.setframerate(8_000)
         tape.writeframes(bytes(int(seconds * 8_000) * 4))
+    return file.getvalue()
+
+
+def strict_xlsx(*sheets: tuple[str, Sequence[Any]]) -> bytes:
+    """As Excel saves a Strict Open XML spreadsheet: the same parts in other namespaces."""
+    usual, strict = b"http://schemas.openxmlformats.org/", b"http://purl.oclc.org/ooxml/"
+    data, file = xlsx(*sheets), io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            part = old.read(name)
+            for family in (b"officeDocument/", b"spreadsheetml/", b"drawingml/"):
+                part = part.replace(usual + family + b"2006/", strict + family)
+            new.writestr(name, part)
     return file.getvalue()

@@ -1,6 +1,7 @@
 """The whole service behind its public door, and the evaluator that calls it: real HTTP on loopback, nothing patched.
 
 `assembled` is the service without door and engine, `Journal` an engine that is killed where a test wants it.
+`agent.service` is imported where it is started: it brings DBOS, and collecting tests does without.
 """
 
 import base64
@@ -23,23 +24,24 @@ from typing import Any
 import httpx
 import uvicorn
 
-from agent import errors, net, service
+from agent import errors, net
 from agent.api.app import create_app
 from agent.browser.chromium import Browser
-from agent.browser.network import Recorded
 from agent.errors import AgentError
 from agent.intake.request import parse
 from agent.publish.git import Repositories
 from agent.records import Task
-from agent.review.live import LiveReview
-from agent.service import running
 from agent.settings import Settings
 from agent.store import Store
 from agent.worker.parts import Parts
 from agent.worker.run import TaskRun
+from tests.doubles import Recorded
 
 Json = dict[str, Any]
 
+PATIENCE_S = (
+    120  # until a wait is given up: long enough for a busy machine, since nobody waits for it where all is well
+)
 SECRET = "canary-secret-4711"
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -97,15 +99,22 @@ def good_site(title: str = "Harbour") -> tuple[tuple[str, Json], ...]:
     return ("write_file", page), ("write_file", {"path": "README.md", "content": README})
 
 
-def replayed(folder: Path, *titles: str, latency_s: float = 1.0) -> str:
-    """The LLM_MODEL that answers with a site of these titles, one a turn, each after a while; then with an error."""
-    return playing(folder, *map(good_site, titles), latency_s=latency_s)
+def replayed(folder: Path, *titles: str, silent_from: int | None = None) -> str:
+    """The LLM_MODEL that answers with a site of these titles, one a turn; then with an error."""
+    return playing(folder, *map(good_site, titles), silent_from=silent_from)
 
 
-def playing(folder: Path, *turns: Sequence[tuple[str, Json]], latency_s: float) -> str:
-    """The LLM_MODEL that makes these calls, turn by turn."""
-    replies = [{"calls": [{"name": n, "arguments": a} for n, a in calls]} for calls in turns]
-    recording = {"latency_s": latency_s, "conversations": [{"when": "Harbour", "replies": replies}]}
+def playing(folder: Path, *turns: Sequence[tuple[str, Json]], silent_from: int | None = None) -> str:
+    """The LLM_MODEL that makes these calls, turn by turn; from turn `silent_from` on it says nothing for an hour.
+
+    A process reads them when it starts: written again, they count from its next start on.
+    """
+    silent = len(turns) if silent_from is None else silent_from
+    replies = [
+        {"calls": [{"name": n, "arguments": a} for n, a in calls], "latency_s": 0 if turn < silent else 3_600}
+        for turn, calls in enumerate(turns)
+    ]
+    recording = {"conversations": [{"when": "Harbour", "replies": replies}]}
     (folder / "recording.json").write_text(json.dumps(recording))
     return f"replay/{folder / 'recording.json'}"
 
@@ -146,7 +155,11 @@ class Gate:
 
     def wait(self) -> None:
         self.arrived.set()
-        self._open.wait(30)
+        assert self._open.wait(PATIENCE_S), "nobody opened this gate"
+
+    @property
+    def is_open(self) -> bool:
+        return self._open.is_set()
 
     def open(self) -> None:
         self._open.set()
@@ -157,7 +170,7 @@ class Gate:
         self._open.clear()
 
     def await_arrival(self) -> None:
-        assert self.arrived.wait(30), "nothing arrived at this point"
+        assert self.arrived.wait(PATIENCE_S), "nothing arrived at this point"
 
 
 @dataclass
@@ -173,7 +186,7 @@ class Evaluator:
     def calls(self, nonce: str) -> list[Json]:
         return [call for call in map(json.loads, self.bodies) if call.get("nonce") == nonce]
 
-    def wait_for(self, nonce: str, times: int = 1, timeout_s: float = 30) -> list[Json]:
+    def wait_for(self, nonce: str, times: int = 1, timeout_s: float = PATIENCE_S) -> list[Json]:
         with self.arrived:
             assert self.arrived.wait_for(lambda: len(self.calls(nonce)) >= times, timeout_s), "no call back came"
         return self.calls(nonce)
@@ -220,7 +233,7 @@ class Door(httpx.Client):
     def record(self, task_id: str) -> Json:
         return dict(self.get(f"/tasks/{task_id}").raise_for_status().json())
 
-    def wait(self, task_id: str, reached: Callable[[Json], bool], timeout_s: float = 30) -> Json:
+    def wait(self, task_id: str, reached: Callable[[Json], bool], timeout_s: float = PATIENCE_S) -> Json:
         """The record as soon as `reached` holds of it."""
         until = time.monotonic() + timeout_s
         while not reached(record := self.record(task_id)):
@@ -257,11 +270,13 @@ def settings(data_dir: Path, **changes: Any) -> Settings:
 @asynccontextmanager
 async def assembled(configured: Settings, internet: "Internet | None" = None) -> AsyncIterator[Parts]:
     """Every part of the service; nothing is started, and pages are only read."""
+    from agent import service
+
     store, repositories = Store(configured.database), Repositories(configured.data_dir / "repositories")
     open_web = internet.client if internet else partial(net.client, allow_private=True)
     async with net.client(allow_private=True) as http, open_web() as web:
-        clients, unseen = service.Clients(http, http, web), LiveReview(Browser("off"), Recorded({}))
-        yield service.assemble(configured, store, repositories, clients, unseen)
+        clients = service.Clients(http, http, web)
+        yield service.assemble(configured, store, repositories, clients, Browser("off"), Recorded({}))
     store.close()
 
 
@@ -324,36 +339,43 @@ def traces(folder: Path, *texts: str) -> list[str]:
     return found.stdout.splitlines()
 
 
+def await_start(server: uvicorn.Server, thread: threading.Thread) -> None:
+    until = time.monotonic() + PATIENCE_S
+    while not server.started:
+        assert thread.is_alive(), "the server did not start"
+        assert time.monotonic() < until, "the server started for too long"
+        time.sleep(0.01)
+
+
 @contextmanager
 def listening(app: Any, port: int) -> Iterator[None]:
-    """Another server on loopback, in a thread of its own."""
+    """Another server on loopback, in a thread of its own; it ends without the answers that it still owes."""
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error", lifespan="off"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    while not server.started:
-        assert thread.is_alive()
+    await_start(server, thread)
     try:
         yield
     finally:
-        server.should_exit = True
-        thread.join(10)
+        server.should_exit = server.force_exit = True
+        thread.join(PATIENCE_S)
 
 
 @contextmanager
 def serving(configured: Settings, internet: "Internet | None" = None) -> Iterator[Door]:
     """The service, up and open. One a process at a time: the engine is global to it."""
-    start = partial(running, web=internet.client) if internet else None
+    from agent.service import running
+
+    start = partial(running, web=internet.client) if internet else running
     server = uvicorn.Server(
         uvicorn.Config(create_app(configured, start), host="127.0.0.1", port=configured.port, log_level="warning")
     )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:
-        with Door(base_url=f"http://127.0.0.1:{configured.port}", trust_env=False, timeout=30) as door:
-            while not server.started:
-                assert thread.is_alive(), "the service did not start"
-                time.sleep(0.01)
+        with Door(base_url=f"http://127.0.0.1:{configured.port}", trust_env=False, timeout=PATIENCE_S) as door:
+            await_start(server, thread)
             yield door
     finally:
         server.should_exit = True
-        thread.join(timeout=30)
+        thread.join(PATIENCE_S)

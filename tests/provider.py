@@ -44,9 +44,19 @@ class Request:
 Script = Sequence[Answer] | Callable[[Json], Answer]
 
 
+NOTHING_READ = '{"requirements": []}'
+
+
+def asks_for_a_reading(body: Json) -> bool:
+    """A question about the task beside building its site: it comes in one message, without tools."""
+    return "what a strict evaluator will test" in str(body.get("messages", [{}])[0].get("content"))
+
+
 class Provider:
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Script, reader: Callable[[Json], Answer] | None = None) -> None:
         self.url = ""
+        self.readings: list[Request] = []  # apart from the script: they come beside the first turn
+        self._reader = reader or (lambda _: says(NOTHING_READ))
         self.moved: list[str] = []  # where a request left the one before it
         self.requests: list[Request] = []
         self.closing = threading.Event()
@@ -55,6 +65,9 @@ class Provider:
         self._prompts: dict[str, list[str]] = {}  # how a conversation began → its newest request
 
     def answer(self, request: Request) -> Answer:
+        if asks_for_a_reading(request.body):
+            self.readings.append(request)
+            return self._reader(request.body)
         with self._lock:
             self.requests.append(request)
             self._follow(prompt(request.body))
@@ -92,9 +105,12 @@ def differences(before: list[str], after: list[str]) -> Iterator[tuple[str, str]
 
 
 @contextmanager
-def provider(script: Script, *, moves: int = 0) -> Iterator[Provider]:
-    """A running provider: its `url` ends in /v1; its `requests` are what was asked so far."""
-    played = Provider(script)
+def provider(script: Script, *, moves: int = 0, reader: Callable[[Json], Answer] | None = None) -> Iterator[Provider]:
+    """A running provider: its `url` ends in /v1; its `requests` are what was asked so far.
+
+    Readings of a task are answered by `reader`, or with an empty one.
+    """
+    played = Provider(script, reader)
 
     class Handler(_Handler):
         provider = played
@@ -150,6 +166,12 @@ def chat(choices: list[Json], **usage: Any) -> Answer:
         "usage": {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110, **usage},
     }
     return Answer(json.dumps(body).encode(), headers={"Content-Type": "application/json"})
+
+
+def events(*values: Json, done: bool = True, content_type: str = "text/event-stream") -> Answer:
+    """A stream of server-sent events, all at once."""
+    lines = [f"data: {json.dumps(value)}" for value in values] + ["data: [DONE]"] * done
+    return Answer("\n\n".join([*lines, ""]).encode(), headers={"Content-Type": content_type})
 
 
 def fault(status: int, message: str, *, code: str | None = None, **headers: str) -> Answer:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from agent.browser.chromium import Browser
-from agent.browser.network import Fetch, Recorded
+from agent.browser.network import Fetch
 from agent.errors import NoBrowser
 from agent.net import Resource
 from agent.records import Attachment, Check, Finding, Json, Review, Task
@@ -20,6 +20,7 @@ from agent.review.evidence import Outcome
 from agent.review.review import Reviewer, Subject
 from agent.sandbox.sandbox import Sandbox
 from agent.workspace import Workspace
+from tests.doubles import Recorded
 from tests.pages import INTERNET
 
 Outcomes = dict[str, Outcome]

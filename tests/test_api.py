@@ -1,10 +1,11 @@
-"""What the doors promise evaluators, operators and whoever knows the id of a task."""
+"""What the routes promise evaluators, operators and whoever knows the id of a task."""
 
 import asyncio
 import json
 import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -18,20 +19,28 @@ import httpx
 import pytest
 from fastapi import Request
 from prometheus_client.parser import text_string_to_metric_families
+from pydantic import SecretStr
 from starlette.types import Message
 
-from agent.api.app import App, create_app, doors
+from agent.api.app import App, create_app, dashboard_url, http_app
 from agent.api.body import read_body
 from agent.api.servers import listen, served
 from agent.errors import BadRequest, ConfigError
+from agent.events import configure
 from agent.records import Usage
+from agent.service import kept_admin_token
 from agent.settings import Settings
-from tests.doors import (
+from agent.store import Store
+from tests.harness import PATIENCE_S
+from tests.postgres import PostgresServer
+from tests.routes import (
     EMAIL,
     NONCE,
+    OPERATOR,
     PUBLICATION,
     SCREENSHOT,
     TASK_ID,
+    TOKEN,
     StandIn,
     add_finished,
     ask,
@@ -139,6 +148,7 @@ def test_a_body_that_breaks_off_is_not_taken() -> None:
 def test_a_fault_repeats_nothing_of_the_request_neither_to_the_sender_nor_in_the_log(
     service: StandIn, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    configure([], as_json=True)  # whatever another test has made of the log
     service.refusal = ValueError("input was 'canary-of-the-body'")
     answer = ask(service, "/handle_task", method="POST", body=b'{"brief": "canary-of-the-body"}')
     written = "".join(capfd.readouterr())
@@ -146,7 +156,7 @@ def test_a_fault_repeats_nothing_of_the_request_neither_to_the_sender_nor_in_the
     assert set(answer.json()) == {"error"}
     assert "canary" not in answer.text + written
     assert "ValueError" in written
-    assert "doors.py:" in written
+    assert "routes.py:" in written
 
 
 @pytest.mark.parametrize(
@@ -155,8 +165,6 @@ def test_a_fault_repeats_nothing_of_the_request_neither_to_the_sender_nor_in_the
         ("GET", "/canary-path", 404, "there is nothing at this address"),
         ("POST", "/", 405, "this address answers GET only"),
         ("GET", "/handle_task", 405, "this address answers POST only"),
-        ("GET", "/docs", 404, "there is nothing at this address"),
-        ("GET", "/openapi.json", 404, "there is nothing at this address"),
         ("GET", "/tasks/canary-id", 404, "there is no task with this id"),
         ("GET", "/tasks/canary-id/events", 404, "there is no task with this id"),
         ("GET", "/tasks/canary-id/page", 404, "there is no task with this id"),
@@ -283,7 +291,7 @@ def test_events_arrive_while_the_task_runs_and_the_stream_ends_with_it(service: 
         names = []
         async with (
             open_port(service) as port,
-            httpx.AsyncClient(trust_env=False, timeout=5) as http,
+            httpx.AsyncClient(trust_env=False, timeout=PATIENCE_S) as http,
             http.stream("GET", f"http://127.0.0.1:{port}/tasks/{TASK_ID}/events") as answer,
         ):
             async for line in answer.aiter_lines():
@@ -322,7 +330,7 @@ def test_metrics_are_counted_over_all_tasks(service: StandIn) -> None:
         add_finished(service.store, task(number * 32))
     service.store.add_task(task("c" * 32), [])
     service.store.update("c" * 32, usage=Usage(model_calls=1, prompt_tokens=5, cost_usd=None))
-    answer = ask(service, "/metrics")
+    answer = ask(service, "/metrics", headers=OPERATOR)
     figures = {
         (sample.name, *sample.labels.values()): sample.value
         for family in text_string_to_metric_families(answer.text)
@@ -344,80 +352,78 @@ def test_metrics_are_counted_over_all_tasks(service: StandIn) -> None:
 
 LOCAL = "127.0.0.1"
 REMOTE = "203.0.113.7"
-BASIC = "Basic " + b64encode("anyone:täglich:7".encode()).decode()
-BEARER = b"Bearer " + "täglich:7".encode()
+BASIC = OPERATOR["Authorization"].encode()
+BEARER = f"Bearer {TOKEN}".encode()
 
 
 @pytest.mark.parametrize("path", ["/", "/metrics"])
 @pytest.mark.parametrize(
     ("peer", "headers", "status"),
     [
-        (LOCAL, {}, 200),
-        (LOCAL, {"Host": "localhost:8000"}, 200),
-        (LOCAL, {"Host": "LOCALHOST."}, 200),
-        (LOCAL, {"Host": "127.8.9.10"}, 200),
-        ("::1", {"Host": "[::1]:8000"}, 200),
-        ("::ffff:127.0.0.1", {}, 200),
-        (LOCAL, {"Sec-Fetch-Site": "none"}, 200),
-        (LOCAL, {"Sec-Fetch-Site": "same-origin"}, 200),
-        (LOCAL, {"Sec-Fetch-Site": "same-site"}, 403),
-        (LOCAL, {"Sec-Fetch-Site": "cross-site"}, 403),
-        (REMOTE, {}, 403),
-        ("", {}, 403),
-        ("localhost.evil.example", {}, 403),
-        (LOCAL, {"Host": "rebound.example"}, 403),
-        (LOCAL, {"Host": "localhost.evil.example"}, 403),
-        (LOCAL, {"Host": "evil.example@localhost"}, 403),
-        (LOCAL, {"Host": "127.0.0.1.evil.example"}, 403),
-        (LOCAL, {"Host": ""}, 403),
-        (LOCAL, {"X-Forwarded-For": "127.0.0.1"}, 403),
-        (LOCAL, {"X-Forwarded-Anything": "x"}, 403),
-        (LOCAL, {"X-Real-IP": "127.0.0.1"}, 403),
-        (LOCAL, {"Forwarded": "for=127.0.0.1"}, 403),
-        (LOCAL, {"Via": "1.1 proxy"}, 403),
-        (LOCAL, {"CF-Connecting-IP": REMOTE}, 403),
-        (REMOTE, {"Authorization": BASIC}, 403),
-    ],
-)
-def test_without_a_token_only_the_machine_itself_sees_more_than_one_task(
-    service: StandIn, path: str, peer: str, headers: dict[str, str], status: int
-) -> None:
-    answer = ask(service, path, peer=peer, headers=headers)
-    assert answer.status_code == status
-    if status == 403 and "Sec-Fetch-Site" not in headers:
-        assert "set ADMIN_TOKEN" in answer.json()["error"]
-
-
-@pytest.mark.parametrize("path", ["/", "/metrics"])
-@pytest.mark.parametrize(
-    ("peer", "headers", "status"),
-    [
-        (REMOTE, {b"Authorization": BASIC.encode()}, 200),
+        (LOCAL, {b"Authorization": BASIC}, 200),
+        (REMOTE, {b"Authorization": BASIC}, 200),
         (REMOTE, {b"Authorization": BEARER}, 200),
         (REMOTE, {b"Authorization": BEARER.replace(b"Bearer", b"bearer"), b"Host": b"agent.example"}, 200),
-        (REMOTE, {b"Authorization": BEARER, b"X-Forwarded-For": b"198.51.100.1"}, 200),
+        (LOCAL, {b"Authorization": BEARER, b"X-Forwarded-For": b"198.51.100.1"}, 200),
+        (LOCAL, {b"Authorization": BASIC, b"Sec-Fetch-Site": b"none"}, 200),
+        (LOCAL, {b"Authorization": BASIC, b"Sec-Fetch-Site": b"same-origin"}, 200),
+        (LOCAL, {b"Authorization": BASIC, b"Sec-Fetch-Site": b"same-site"}, 403),
         (REMOTE, {b"Authorization": BEARER, b"Sec-Fetch-Site": b"cross-site"}, 403),
         (LOCAL, {}, 401),
+        (LOCAL, {b"Host": b"localhost:8000"}, 401),
         (REMOTE, {}, 401),
         (REMOTE, {b"Authorization": b"Bearer wrong"}, 401),
         (REMOTE, {b"Authorization": b"Bearer "}, 401),
-        (REMOTE, {b"Authorization": b"Basic " + b64encode("täglich:7:".encode())}, 401),
+        (REMOTE, {b"Authorization": b"Basic " + b64encode(f"{TOKEN}:".encode())}, 401),
         (REMOTE, {b"Authorization": b"Basic not base64"}, 401),
-        (REMOTE, {b"Authorization": b"Digest " + "täglich:7".encode()}, 401),
+        (REMOTE, {b"Authorization": b"Digest " + TOKEN.encode()}, 401),
         (REMOTE, {b"Cookie": BEARER}, 401),
     ],
 )
-def test_with_a_token_it_alone_opens_them(
-    tmp_path: Path, path: str, peer: str, headers: dict[bytes, bytes], status: int
+def test_the_token_alone_opens_what_shows_more_than_one_task(
+    service: StandIn, path: str, peer: str, headers: dict[bytes, bytes], status: int
 ) -> None:
     async def request() -> httpx.Response:
-        async with client(stand_in(tmp_path, admin_token="täglich:7"), peer=peer) as http:
+        async with client(service, peer=peer) as http:
             return await http.get(path, headers=list(headers.items()))
 
     answer = asyncio.run(request())
     assert answer.status_code == status
     assert answer.headers.get("www-authenticate", "").startswith("Basic ") == (status == 401)
     assert "set-cookie" not in answer.headers
+
+
+def test_a_token_that_is_not_set_is_made_once_and_kept_for_its_owner_alone(tmp_path: Path) -> None:
+    service = stand_in(tmp_path)
+    token = kept_admin_token(service.settings, service.store).get_secret_value()
+    assert len(token) > 40
+    assert kept_admin_token(service.settings, service.store).get_secret_value() == token
+    assert stat.S_IMODE((tmp_path / "admin_token").stat().st_mode) == 0o600
+    own = service.settings.model_copy(update={"admin_token": SecretStr("own-token")})
+    assert kept_admin_token(own, service.store).get_secret_value() == "own-token"
+
+
+def test_processes_on_one_postgres_share_a_token(tmp_path: Path, postgres_server: PostgresServer) -> None:
+    url = postgres_server.new_database()
+    tokens = set()
+    for name in ("one", "two"):
+        settings = Settings(secret=SecretStr("canary-secret"), data_dir=tmp_path / name, database_url=SecretStr(url))
+        with closing(Store(settings.database)) as store:
+            tokens.add(kept_admin_token(settings, store).get_secret_value())
+    assert len(tokens) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("host", "shown"), [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.1")])  # noqa: S104
+def test_the_address_of_the_dashboard_opens_it_but_names_no_token_that_was_set(
+    tmp_path: Path, host: str, shown: str
+) -> None:
+    with closing(listen(LOCAL, 0, "PORT")) as sock:
+        port, token = sock.getsockname()[1], SecretStr("a-token")
+        settings = stand_in(tmp_path, host=host).settings
+        assert dashboard_url(settings, token, sock) == f"http://admin:a-token@{shown}:{port}/"
+        chosen = settings.model_copy(update={"admin_token": token})
+        assert dashboard_url(chosen, token, sock) == f"http://{shown}:{port}/ (the password is ADMIN_TOKEN)"
 
 
 # -- one port, two names -----------------------------------------------------------------------------------------------
@@ -442,7 +448,7 @@ def test_with_a_token_it_alone_opens_them(
         ("http://[::1]:8001", "[::1]:8001", True),
     ],
 )
-def test_a_request_for_the_host_of_the_sites_never_reaches_a_door(
+def test_a_request_for_the_host_of_the_sites_never_reaches_the_api(
     tmp_path: Path, sites_url: str, host: str, for_sites: bool
 ) -> None:
     service = stand_in(tmp_path, sites_url=sites_url)
@@ -456,15 +462,15 @@ def test_a_request_for_the_host_of_the_sites_never_reaches_a_door(
 
 @asynccontextmanager
 async def open_port(service: StandIn) -> AsyncIterator[int]:
-    """The doors on a real port."""
+    """The API on a real port."""
     with closing(listen(LOCAL, 0, "PORT")) as sock:
-        async with served(doors(service), sock):
+        async with served(http_app(service), sock):
             yield sock.getsockname()[1]
 
 
 def free_port() -> int:
-    with socket.create_server((LOCAL, 0)) as probe:
-        return int(probe.getsockname()[1])
+    with socket.create_server((LOCAL, 0)) as sock:
+        return int(sock.getsockname()[1])
 
 
 @pytest.fixture
@@ -555,7 +561,7 @@ import uvicorn
 
 from agent.events import configure
 from agent.api.app import create_app, serve
-from tests.doors import stand_in
+from tests.routes import stand_in
 
 configure([], as_json=True)
 service = stand_in(Path(sys.argv[1]), port=0, sites_port=int(sys.argv[2]))
@@ -575,8 +581,8 @@ UVICORN = "uvicorn.run(create_app(service.settings, start), port=0)"
 @pytest.mark.parametrize(
     ("server", "listening", "number", "status"),
     [
-        (OWN, "web.listening", signal.SIGTERM, 0),
-        (OWN, "web.listening", signal.SIGINT, 0),
+        (OWN, "http.listening", signal.SIGTERM, 0),
+        (OWN, "http.listening", signal.SIGINT, 0),
         (UVICORN, "running on", signal.SIGTERM, -signal.SIGTERM),
     ],
 )
@@ -585,12 +591,16 @@ def test_a_signal_closes_the_service_before_the_process_ends(
 ) -> None:
     command = [sys.executable, "-c", SERVED + server, str(tmp_path), str(free_port())]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True) as process, killed_after(process, 20):
+    with (
+        subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True) as process,
+        killed_after(process, PATIENCE_S),
+    ):
         assert process.stderr
         assert any(listening in line for line in process.stderr)
         process.send_signal(number)
         out, err = process.communicate()
-    assert (out, process.returncode) == ("closed\n", status)
+    assert (out.splitlines()[-1], process.returncode) == ("closed", status)
+    assert ("admin:" in out) == (server == OWN)
     assert "Traceback" not in err
 
 
@@ -598,7 +608,7 @@ def test_uvicorn_without_a_secret_ends_with_the_sentence_and_no_traceback(tmp_pa
     command = [sys.executable, "-m", "uvicorn", "main:app", "--app-dir", str(ROOT), "--port", "0"]
     environment = {name: value for name, value in os.environ.items() if name != "SECRET"}
     run = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=30, check=False
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )
     assert run.returncode != 0
     assert "SECRET is not set" in run.stderr

@@ -1,5 +1,6 @@
 """The commands keep their word: one sentence and a fitting exit code, nothing launched that need not be."""
 
+import ast
 import asyncio
 import io
 import json
@@ -15,13 +16,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from agent.api.schema import TaskStatus
 from agent.cli import main as cli
-from agent.cli.doctor import LOOKS
-from agent.cli.show import record, status_of
+from agent.cli.show import record
 from agent.records import Finding, Skipped, Usage
 from agent.settings import Settings
 from agent.store import Store
-from tests import doors
+from tests import routes
 from tests.loopback import Loopback, answer
 from tests.provider import fault, provider
 from tests.test_gateway import CANARY
@@ -112,9 +113,39 @@ def test_a_taken_port_is_named_before_anything_starts(run: Run, taken_port: int,
 
 def test_help_waits_for_no_web_framework_database_or_model() -> None:
     heavy = {"fastapi", "uvicorn", "sqlalchemy", "dbos", "litellm", "httpx", "pydantic"}
-    code = f"import sys, agent.cli; print(sorted({heavy} & set(sys.modules)))"
+    code = f"import sys, agent.cli.main; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+# -- a Python that cannot run this ----------------------------------------------------------------------------------
+
+OLD = "import runpy, sys; sys.version_info = (3, 10, 4); sys.argv = ['{0}']; runpy.run_path('{0}', run_name='__main__')"
+
+
+@pytest.mark.parametrize("script", ["main.py", "send_task.py"])
+@pytest.mark.parametrize(
+    ("command", "sentence"),
+    [
+        (["-S", "{0}"], "The package typer is missing from "),
+        (["-c", OLD], "Python 3.11 or newer is needed and this is "),
+    ],
+    ids=["without the dependencies", "too old"],
+)
+def test_a_python_that_cannot_run_this_says_in_one_sentence_what_to_do(
+    script: str, command: list[str], sentence: str
+) -> None:
+    arguments = [part.format(ROOT / script) for part in command]
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert done.stderr.startswith(sentence)
+    assert ".venv/bin/python main.py after make demo" in done.stderr
+
+
+@pytest.mark.parametrize("script", ["main.py", "send_task.py"])
+def test_an_old_python_understands_the_file_that_tells_it_so(script: str) -> None:
+    source = (ROOT / script).read_text(encoding="ascii")
+    ast.parse(source, feature_version=(3, 5))
 
 
 # -- send -----------------------------------------------------------------------------------------------------------
@@ -174,8 +205,8 @@ def test_send_new_has_a_nonce_of_its_own(run: Run, tmp_path: Path) -> None:
     [
         (answer(403, b'{"error": "the secret is missing or wrong"}'), "answered 403: the secret is missing or wrong"),
         (answer(502, b"<html>"), "answered 502"),
-        (answer(200, b"<html>"), "answered no JSON object"),
-        (answer(200, b"{}"), "named no status_url"),
+        (answer(200, b"<html>"), "did not answer with a JSON object"),
+        (answer(200, b"{}"), "without a status_url"),
         (answer(403, b'{"error": "\\u001b[2Jred"}'), "answered 403: [2Jred"),
     ],
 )
@@ -189,8 +220,8 @@ def test_send_tells_the_services_own_sentence(run: Run, tmp_path: Path, given: b
 def status(folder: Path, **changes: Any) -> bytes:
     """What the service answers about a finished task, with changes."""
     with closing(store(folder)) as database:
-        doors.add_finished(database, doors.task())
-        body = status_of(database.view(doors.TASK_ID)).model_dump(mode="json") | changes
+        routes.add_finished(database, routes.task())
+        body = TaskStatus.of(database.view(routes.TASK_ID)).model_dump(mode="json") | changes
     return answer(200, json.dumps(body).encode())
 
 
@@ -200,7 +231,7 @@ def test_send_wait_ends_well_only_without_a_failed_check(run: Run, tmp_path: Pat
     file = write(tmp_path / "task.json", TASK | {"secret": "s"})
     ended, out, _, _ = sent(run, file, "--wait", answers={"/tasks/1": status(tmp_path / "data", checks=checks)})
     assert ended == code
-    assert doors.PUBLICATION.commit_sha in out
+    assert routes.PUBLICATION.commit_sha in out
 
 
 # -- show, resend, cancel -------------------------------------------------------------------------------------------
@@ -208,18 +239,18 @@ def test_send_wait_ends_well_only_without_a_failed_check(run: Run, tmp_path: Pat
 
 def test_show_prints_all_that_is_known(run: Run, tmp_path: Path) -> None:
     with closing(store(tmp_path / "data")) as database:
-        doors.add_finished(database, doors.task())
-        database.add_usage(doors.TASK_ID, Usage(failed_calls=3))
-    code, out, _ = run("show", doors.TASK_ID)
+        routes.add_finished(database, routes.task())
+        database.add_usage(routes.TASK_ID, Usage(failed_calls=3))
+    code, out, _ = run("show", routes.TASK_ID)
     assert code == 0
     for known in (
         "harbour, round 1", "failed calls  3, retried",
         "state         done", "days ago", "#total", "no element matches", "license", "as written",
-        doors.PUBLICATION.pages_url, doors.PUBLICATION.repo_url, doors.PUBLICATION.commit_sha, "(live)",
+        routes.PUBLICATION.pages_url, routes.PUBLICATION.repo_url, routes.PUBLICATION.commit_sha, "(live)",
         "pending", "502", "2 model calls", "1,234 tokens", "$0.0125", "build", "its url is null", "passed",
     ):  # fmt: skip
         assert known in out
-    for private in (doors.EMAIL, doors.NONCE):
+    for private in (routes.EMAIL, routes.NONCE):
         assert private not in out
 
 
@@ -228,11 +259,11 @@ HOSTILE = "[red]\x1b[2J\x9b2J\u202eevil\r\n[/nothing]"
 
 def test_show_prints_hostile_text_as_text(tmp_path: Path) -> None:
     finding = Finding(id=HOSTILE, origin="rule", text=HOSTILE, verdict="fail", evidence=HOSTILE)
-    task = doors.task(task=HOSTILE, skipped=(Skipped(what=HOSTILE, why=HOSTILE),))
+    task = routes.task(task=HOSTILE, skipped=(Skipped(what=HOSTILE, why=HOSTILE),))
     with closing(store(tmp_path / "data")) as database:
         database.add_task(task, [])
         database.update(task.id, state="failed", stage="failed", findings=(finding,), error=HOSTILE, stopped_by=HOSTILE)
-        shown = status_of(database.view(task.id))
+        shown = TaskStatus.of(database.view(task.id))
     console = Console(width=400, color_system=None, record=True, file=io.StringIO())
     console.print(record(shown, now=100.0))
     text = console.export_text()
@@ -242,8 +273,8 @@ def test_show_prints_hostile_text_as_text(tmp_path: Path) -> None:
 
 def test_resend_and_cancel_refuse_what_makes_no_sense(run: Run, tmp_path: Path) -> None:
     with closing(store(tmp_path / "data")) as database:
-        database.add_task(doors.task("1" * 32), [])
-        doors.add_finished(database, doors.task("2" * 32))
+        database.add_task(routes.task("1" * 32), [])
+        routes.add_finished(database, routes.task("2" * 32))
     assert "has no notification yet" in run("resend", "1" * 32)[2]
     assert "has ended already: it is done" in run("cancel", "2" * 32)[2]
 
@@ -262,7 +293,7 @@ HEALTHY = {
 
 
 def doctored(run: Run, **environment: str) -> tuple[int, dict[str, str]]:
-    """Exit code, and what must be mended with its remedy."""
+    """Exit code, and what must be fixed, and how."""
     code, out, err = run("doctor", **environment)
     assert err == ""
     assert "canary" not in out
@@ -271,9 +302,11 @@ def doctored(run: Run, **environment: str) -> tuple[int, dict[str, str]]:
 
 
 def test_doctor_looks_at_everything_and_names_the_model_and_its_variable(run: Run) -> None:
+    from agent.cli.doctor import EXAMINATIONS
+
     code, out, _ = run("doctor", **HEALTHY | {"BROWSER": "auto"})
     assert code == 0
-    assert [line.split("  ")[1] for line in out.splitlines()] == [f"{what}" for what in LOOKS]
+    assert [line.split("  ")[1] for line in out.splitlines()] == [f"{what}" for what in EXAMINATIONS]
     assert "the default of OPENAI_API_KEY" in out
 
 
@@ -290,14 +323,13 @@ def test_doctor_looks_at_everything_and_names_the_model_and_its_variable(run: Ru
         ("database", {"DATABASE_URL": "sqlite:////no/such/folder/a.db"}, "check DATABASE_URL"),
         ("SITES_URL", {"SITES_URL": "http://127.0.0.1:9000"}, "another host name"),
         ("SITES_URL", {"SITES_URL": "http://localhost:9000"}, "set SITES_URL to http://localhost:0"),
-        ("SITES_URL", {"HOST": EVERYWHERE, "ADMIN_TOKEN": "canary-token"}, "set a public SITES_URL"),
-        ("ADMIN_TOKEN", {"HOST": EVERYWHERE, "SITES_URL": "https://sites.example"}, "set ADMIN_TOKEN"),
+        ("SITES_URL", {"HOST": EVERYWHERE}, "set a public SITES_URL"),
         ("publisher", {"PUBLISHER": "github"}, "GITHUB_TOKEN"),
         ("prompts", {"PROMPTS_DIR": "."}, "PROMPTS_DIR"),
         ("settings", {"OTEL_TRACES_EXPORTER": "pigeon"}, "OTEL_TRACES_EXPORTER"),
     ],
 )
-def test_doctor_names_what_must_be_mended(run: Run, what: str, environment: dict[str, str], remedy: str) -> None:
+def test_doctor_names_what_must_be_fixed(run: Run, what: str, environment: dict[str, str], remedy: str) -> None:
     code, bad = doctored(run, **HEALTHY | environment)
     assert code == 1
     assert remedy in bad[what]
@@ -332,7 +364,7 @@ def test_the_command_keeps_what_it_found_and_doctor_tells_it(run: Run) -> None:
         code, out, _ = run("probe", "--json")
     assert code == 0
     (one,) = json.loads(out)
-    assert (one["model"], one["profile"]["tools"], one["lines"][0]["what"]) == ("openai/test", True, "reachable")
+    assert (one["model"], one["capabilities"]["tools"], one["lines"][0]["what"]) == ("openai/test", True, "reachable")
     told = " ".join(run("doctor", SECRET="canary-secret", BROWSER="off")[1].split())
     assert re.search(r"openai/test: probed \d s ago: tools, parallel calls, images", told)
     assert CANARY not in table + out + told
@@ -357,14 +389,14 @@ def test_what_cannot_be_probed_is_a_sentence(
     assert sentence in said
 
 
-def test_a_model_that_is_not_reached_keeps_the_profile_it_had(run: Run, tmp_path: Path) -> None:
+def test_a_model_that_is_not_reached_keeps_what_was_known_of_it(run: Run, tmp_path: Path) -> None:
     with provider(capable) as server:
         live = {"LLM_MODEL": "openai/test", "LLM_BASE_URL": server.url, "LLM_API_KEY": CANARY}
         run("probe", **live)
     with provider(lambda _: fault(401, f"wrong key: {CANARY}")) as server:
         code, out, _ = run("probe", "--json", LLM_FALLBACK_MODELS="groq/x", LLM_BASE_URL=server.url)
     first, keyless = json.loads(out)
-    assert (code, first["profile"], keyless["profile"]) == (1, None, None)
+    assert (code, first["capabilities"], keyless["capabilities"]) == (1, None, None)
     assert keyless["lines"][0]["found"] == "groq/x has no key: set GROQ_API_KEY"
     assert CANARY not in out
     assert "probed" in run("doctor", SECRET="canary-secret", BROWSER="off", LLM_BASE_URL=live["LLM_BASE_URL"])[1]

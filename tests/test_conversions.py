@@ -17,16 +17,20 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from agent.errors import ToolError
-from agent.files.archives import csv_from_xlsx
-from agent.files.conversions import CONVERSIONS, KINDS, MAX_SHEETS, Wish, convert
+from agent.files.base import ConversionOptions
+from agent.files.conversions import MAX_SHEETS, convert
+from agent.files.kinds import KINDS
 from agent.files.pdfs import pdf_pages
 from agent.files.previews import preview
+from agent.files.spreadsheets import csv_from_xlsx
 from tests.files import pdf, picture, repacked, sheet_of, xlsx, zipped
 
 SAMPLES = {
     "xlsx": xlsx(("Data", [["id", "name"], [1, "é"]]), ("More", [["x"]])),
     "csv": b"id,name\n1,\xc3\xa9\n",
+    "text": b"id;name\n1;x\n",
     "json": b'[{"id": 1, "name": "x"}]',
+    "jsonl": b'{"id": 1, "name": "x"}\n{"id": 2}\n',
     "yaml": b"id: 1\n",
     "pdf": pdf("Hello"),
     "image": picture("PNG"),
@@ -35,7 +39,7 @@ SAMPLES = {
 
 def converted(name: str, data: bytes, path: str, **wish: Any) -> bytes:
     """The one file that comes of it, made twice."""
-    first, second = (convert(name, data, path, Wish(**wish)).files for _ in range(2))
+    first, second = (convert(name, data, path, ConversionOptions(**wish)).files for _ in range(2))
     assert first == second
     assert list(first) == [path]
     return first[path]
@@ -45,12 +49,15 @@ def text(name: str, data: bytes, path: str, **wish: Any) -> str:
     return converted(name, data, path, **wish).decode()
 
 
+CONVERSIONS = [(kind.name, ending) for kind in KINDS for ending in kind.conversions]
+
+
 @pytest.mark.parametrize(("kind", "ending"), CONVERSIONS, ids=" to ".join)
 def test_each_conversion_makes_a_file_of_the_kind_it_promises(kind: str, ending: str) -> None:
-    made = converted(f"a.{kind}" if kind != "image" else "a.png", SAMPLES[kind], f"b.{ending}")
+    name = {"image": "a.png", "text": "a.txt"}.get(kind, f"a.{kind}")
+    made = converted(name, SAMPLES[kind], f"b.{ending}")
     told = {"csv": "csv", "json": "JSON", "txt": "text", "png": "PNG", "jpg": "JPEG", "jpeg": "JPEG", "webp": "WebP"}
     assert preview(f"b.{ending}", made, max_chars=500).startswith(f"b.{ending}: {told[ending]}")
-    assert set(KINDS.values()) <= {kind for kind, _ in CONVERSIONS}
 
 
 # -- from csv ----------------------------------------------------------------------------------------------------------
@@ -120,17 +127,17 @@ tables = st.integers(1, 4).flatmap(lambda width: st.lists(st.lists(cells, min_si
 @given(tables)
 def test_csv_to_json_to_csv_keeps_every_cell(rows: list[list[str]]) -> None:
     header = [f"c{n}" for n in range(len(rows[0]) if rows else 1)]
-    made = convert("a.csv", written([header, *rows]).encode(), "b.json", Wish()).files["b.json"]
-    back = convert("b.json", made, "c.csv", Wish()).files["c.csv"].decode()
+    made = convert("a.csv", written([header, *rows]).encode(), "b.json", ConversionOptions(header=1)).files["b.json"]
+    back = convert("b.json", made, "c.csv", ConversionOptions()).files["c.csv"].decode()
     assert list(csv.reader(io.StringIO(back, newline=""))) == ([header, *rows] if rows else [])
 
 
 def test_fifty_thousand_rows_of_csv_keep_their_values_through_json() -> None:
     rows = [[str(n), f"{n / 8}", f"ünï{n}" if n % 7 else ""] for n in range(50_000)]
     data = written([["id", "n", "word"], *rows]).encode()
-    made = convert("a.csv", data, "b.json", Wish()).files["b.json"]
+    made = convert("a.csv", data, "b.json", ConversionOptions()).files["b.json"]
     assert json.loads(made) == [{"id": int(id), "n": float(n), "word": word or None} for id, n, word in rows]
-    assert convert("b.json", made, "c.csv", Wish()).files["c.csv"] == data
+    assert convert("b.json", made, "c.csv", ConversionOptions()).files["c.csv"] == data
 
 
 # -- from spreadsheets -------------------------------------------------------------------------------------------------
@@ -164,7 +171,7 @@ def test_five_hundred_rows_of_a_spreadsheet_are_what_was_put_in() -> None:
 
 def test_a_formula_is_its_stored_value_and_one_without_is_empty_and_told() -> None:
     row = b"<row><c><v>2</v></c><c><f>A1*2</f><v>4</v></c><c><f>A1*3</f></c><c><v>1</v></c></row>"
-    made = convert("a.xlsx", sheet_of(row * 2), "b.json", Wish())
+    made = convert("a.xlsx", sheet_of(row * 2), "b.json", ConversionOptions(header=1))
     assert made.files["b.json"] == b'[\n  {"2": 2, "4": 4, "column_3": null, "1": 1}\n]\n'
     assert made.note == "2 formulas in the file have no stored value: their cells are empty"
 
@@ -173,19 +180,19 @@ def test_a_formula_is_its_stored_value_and_one_without_is_empty_and_told() -> No
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**53), 2**53), min_size=1))
 def test_a_number_of_a_sheet_is_the_same_number_in_json(numbers: list[float]) -> None:
     rows = b"".join(b"<row><c><v>%b</v></c></row>" % repr(n).encode() for n in [0, *numbers])
-    assert [row["0"] for row in json.loads(converted("a.xlsx", sheet_of(rows), "b.json"))] == numbers
+    assert [row["0"] for row in json.loads(converted("a.xlsx", sheet_of(rows), "b.json", header=1))] == numbers
 
 
 def test_every_sheet_becomes_a_file_of_its_own() -> None:
     book = xlsx(("Q1 2024", [["a"]]), ("Q1/2024".replace("/", "-"), [["b"]]), ("Q1_2024", [["c"]]), ("…", [["d"]]))
-    made = convert("a.xlsx", book, "data/{sheet}.csv", Wish()).files
+    made = convert("a.xlsx", book, "data/{sheet}.csv", ConversionOptions()).files
     assert made == {
         "data/Q1_2024.csv": b"a\n",
         "data/Q1-2024.csv": b"b\n",
         "data/Q1_2024_2.csv": b"c\n",
         "data/column_4.csv": b"d\n",
     }
-    assert next(iter(convert("a.xlsx", book, "{sheet}.json", Wish()).files)) == "Q1_2024.json"
+    assert next(iter(convert("a.xlsx", book, "{sheet}.json", ConversionOptions()).files)) == "Q1_2024.json"
 
 
 def test_rows_above_the_header_of_a_sheet_are_no_part_of_its_json() -> None:
@@ -252,7 +259,7 @@ values = st.recursive(
 @given(values)
 def test_what_a_program_writes_as_yaml_is_the_same_in_json(value: Any) -> None:
     data = yaml.safe_dump(value, allow_unicode=True).encode()
-    assert json.loads(convert("a.yaml", data, "b.json", Wish()).files["b.json"]) == value
+    assert json.loads(convert("a.yaml", data, "b.json", ConversionOptions()).files["b.json"]) == value
 
 
 LAUGHS = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 9))
@@ -281,7 +288,7 @@ LAUGHS = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)
 )
 def test_a_bomb_or_a_wreck_is_refused_with_a_sentence(name: str, data: bytes, told: str) -> None:
     with pytest.raises(ToolError) as error:
-        convert(name, data, "b.csv" if name == "a.json" else "b.json", Wish())
+        convert(name, data, "b.csv" if name == "a.json" else "b.json", ConversionOptions())
     assert told in str(error.value)
     assert len(str(error.value)) < 200
 
@@ -305,7 +312,7 @@ def test_the_text_of_a_pdf_is_that_of_its_pages() -> None:
 )
 def test_a_pdf_that_holds_no_text_that_can_be_read_is_refused(data: bytes, told: str) -> None:
     with pytest.raises(ToolError, match=told):
-        convert("a.pdf", data, "b.txt", Wish())
+        convert("a.pdf", data, "b.txt", ConversionOptions())
 
 
 def test_a_pdf_that_takes_too_long_is_given_up() -> None:
@@ -362,7 +369,7 @@ def test_what_is_transparent_is_white_in_a_jpeg_and_stays_so_elsewhere() -> None
 )
 def test_an_image_too_large_or_damaged_is_refused(data: bytes, width: int, told: str) -> None:
     with pytest.raises(ToolError, match=told):
-        convert("a.png", data, "b.png", Wish(width=width))
+        convert("a.png", data, "b.png", ConversionOptions(width=width))
 
 
 def test_an_entry_of_an_archive_is_taken_out_as_it_is_or_converted() -> None:
@@ -388,4 +395,4 @@ HOSTILE: Mapping[str, Callable[[], tuple[str, bytes, str, str]]] = {
 def test_an_archive_that_would_do_harm_is_refused(case: str) -> None:
     name, data, part, told = HOSTILE[case]()
     with pytest.raises(ToolError, match=told):
-        convert(name, data, "{sheet}.csv", Wish(part=part))
+        convert(name, data, "{sheet}.csv", ConversionOptions(part=part))

@@ -1,4 +1,4 @@
-"""The demo's evaluator sees what is wrong with its own eyes, and the demo tells the truth about both rounds."""
+"""The demo's evaluator finds what is wrong by itself, and the demo reports both rounds truthfully."""
 
 import asyncio
 import io
@@ -16,6 +16,8 @@ import httpx
 import pytest
 from rich.console import Console
 
+from agent.api.openapi import STATUS_EXAMPLE
+from agent.api.schema import TaskStatus
 from agent.api.servers import listen, served
 from agent.cli.demo import grading
 from agent.cli.demo.demo import REPLAY, play
@@ -23,7 +25,6 @@ from agent.cli.demo.evaluator import Inbox, Site, visit
 from agent.cli.demo.grading import Grade
 from agent.cli.demo.results import asked
 from agent.cli.demo.rounds import CSV, ROUNDS, TOTALS
-from agent.cli.show import Status
 from agent.errors import AgentError
 from tests.loopback import Loopback, answer
 
@@ -146,13 +147,6 @@ def test_a_round_is_one_commit_on_top_of_the_round_before(commits: tuple[str, ..
     assert grading.continues(call, site({}, commits=commits), [earlier]).held is held
 
 
-STATUS: dict[str, Any] = {
-    "id": "1", "task": "t", "round": 1, "state": "done", "stage": "done", "received_at": 0, "deadline_at": 600,
-    "skipped": [], "publication": None, "notification": {"state": "delivered"}, "usage": {}, "stopped_by": None,
-    "error": None,
-}  # fmt: skip
-
-
 @pytest.mark.parametrize(
     ("service", "good", "verdict"),
     [
@@ -166,7 +160,7 @@ STATUS: dict[str, Any] = {
 )
 def test_a_check_passes_only_when_record_and_evaluator_say_so(service: str | None, good: bool, verdict: str) -> None:
     line = {"id": "1", "text": "the title", "verdict": service, "evidence": "seen"}
-    status = Status.model_validate(STATUS | {"checks": [line] if service else []})
+    status = TaskStatus.model_validate(STATUS_EXAMPLE | {"checks": [line] if service else []})
     found = html(f"<title>{'Port Alder ferries' if good else 'Ferries'}</title>")
     assert asked(ROUNDS[0], status, found)[0].verdict == verdict
 
@@ -217,6 +211,7 @@ def test_a_call_back_reaches_whoever_expects_its_nonce() -> None:
 # -- the whole ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_demo_ends_well_with_both_rounds_on_one_repository(tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "main.py"), "demo", "--once", "--json"]
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from tests.harness import SECRET, Door, serving, settings, task, traces
 from tests.test_intake import FIELDS, JSON
 
+pytestmark = pytest.mark.representative  # both databases
+
 URL = "https://evaluator.example/notify"
 
 

@@ -1,32 +1,37 @@
 """The engine without its doors: what it does when a part of it is broken."""
 
+from __future__ import annotations
+
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agent.errors import Transient
-from agent.llm.model import Model
+from agent.llm.model import Model, ModelRequest
 from agent.publish.git import Repositories
 from agent.records import FINAL_STATES, Reply
 from agent.store import Store, TaskView
-from agent.worker.engine import MAX_RECOVERIES, Engine
 from agent.worker.parts import Parts
-from tests.harness import accept, assembled, settings, task
+from tests.harness import PATIENCE_S, accept, assembled, settings, task
+
+if TYPE_CHECKING:
+    from agent.worker.engine import Engine
 
 
-class Broken:
+class Broken(Model):
     """A model with a fault that nobody thought of."""
 
     name = "broken"
 
-    async def complete(self, *_: object, **__: object) -> Reply:
+    async def complete(self, request: ModelRequest) -> Reply:
         raise ZeroDivisionError("nobody thought of this")
 
 
-class Silent:
+class Silent(Model):
     """A model that does not answer, and tells when it was asked."""
 
     name = "silent"
@@ -34,14 +39,16 @@ class Silent:
     def __init__(self) -> None:
         self.asked = asyncio.Event()
 
-    async def complete(self, *_: object, timeout_s: float, **__: object) -> Reply:
+    async def complete(self, request: ModelRequest) -> Reply:
         self.asked.set()
-        await asyncio.sleep(timeout_s)
+        await asyncio.sleep(request.timeout_s)
         raise Transient("no answer")
 
 
 @asynccontextmanager
 async def launched(data_dir: Path, model: Model) -> AsyncIterator[tuple[Engine, Parts]]:
+    from agent.worker.engine import Engine
+
     configured = settings(data_dir, sites_port=0)
     async with assembled(configured) as made:
         parts = replace(made, model=model)
@@ -58,7 +65,7 @@ async def send(engine: Engine, parts: Parts, *, deadline_s: float) -> str:
 
 
 async def ended(store: Store, task_id: str) -> TaskView:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while (view := store.view(task_id)).state not in FINAL_STATES:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     return view
@@ -78,11 +85,13 @@ def test_a_fault_of_ours_is_named_and_an_honest_page_is_published_all_the_same(t
 
 
 def test_a_task_that_was_interrupted_too_often_fails_and_says_what_to_do(tmp_path: Path) -> None:
+    from agent.worker.engine import MAX_RECOVERIES
+
     async def act() -> TaskView:
         model = Silent()
         async with launched(tmp_path, model) as (engine, parts):
             task_id = await send(engine, parts, deadline_s=600)
-            await asyncio.wait_for(model.asked.wait(), 20)
+            await asyncio.wait_for(model.asked.wait(), PATIENCE_S)
         with closing(sqlite3.connect(tmp_path / "agent.sqlite")) as db, db:
             db.execute("UPDATE workflow_status SET recovery_attempts = ?", (MAX_RECOVERIES + 1,))
         async with launched(tmp_path, model) as (_, parts):

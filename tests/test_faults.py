@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -13,11 +14,12 @@ import pytest
 
 from agent.llm.gateway import Gateway
 from tests.harness import Door, Evaluator, Json, evaluator, good_site, serving, settings, task
-from tests.provider import Answer, call, calls, cut, fault, hang, provider, says
+from tests.provider import Answer, call, calls, completion, cut, fault, hang, provider, says
 
 GOOD = calls(*good_site())
 WRONG = calls(*good_site(title="Port"))  # a whole page that fails a check
 MODEL, FALLBACK = "openai/gpt-5-mini", "openai/gpt-5-nano"  # of known price
+IN_TEXT = "\n".join(json.dumps({"name": name, "arguments": arguments}) for name, arguments in good_site())
 HURRY_S = 12  # the deadline of those that wait for it
 
 
@@ -42,7 +44,7 @@ CASES = {
     "a timeout": Case([hang()], "deadline", False, None, waits=True),
     "a timeout, and a second model": Case([hang()], "passed", True, 1, fallback=True),
     "a connection cut in the middle": Case([cut(), GOOD], "passed", True, 1),
-    "HTML instead of JSON": Case([Answer(b"<html>Log in</html>")], "model", False, 3),
+    "HTML instead of JSON": Case([Answer(b"<html>Log in</html>")], "model", False, 2),
     "a spent quota": Case([fault(429, "no", code="insufficient_quota")], "model", False, 1),
     "a spent quota, and a second model": Case(
         [fault(429, "no", code="insufficient_quota")], "passed", True, 1, fallback=True
@@ -55,6 +57,12 @@ CASES = {
     ),
     "identical answers for ever": Case([WRONG], "stalled", True, 0),
     "prose for ever": Case([says("I would rather talk about the weather.")], "silent", False, 0),
+    "filtered for ever": Case([completion({"content": None}, "content_filter")], "model", False, 2),
+    "refused, and a second model": Case(
+        [completion({"content": None, "refusal": "I will not."})], "passed", True, 1, fallback=True
+    ),
+    "calls in its text": Case([says(IN_TEXT)], "passed", True, 0),
+    "a bound that is too large": Case([fault(400, "max_tokens: 32000 > 8192, the maximum"), GOOD], "passed", True, 1),
     "an answer of 2 MB": Case(
         [calls(*good_site(), ("write_file", {"path": "big.txt", "content": "x" * 2_000_000})), GOOD], "passed", True, 0
     ),

@@ -11,21 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import vcr
 from pydantic import SecretStr
 
 from agent.errors import ModelError, Permanent, Transient
 from agent.llm.faults import Cause, Fault, cause
 from agent.llm.gateway import Gateway
-from agent.llm.model import Escalation
-from agent.llm.providers import PREFIXES, PROVIDERS, ModelChoice, provider_of
+from agent.llm.model import Escalation, ModelRequest
+from agent.llm.providers import PROVIDERS, WITH_DEFAULT, ModelChoice, prefix_of
 from agent.records import Json, Reply, ToolCall, Usage
 from tests.provider import Answer, calls, chat, completion, cut, fault, hang, provider, says, unmarked
 
 ROOT = Path(__file__).parent.parent
 
 CANARY = "sk-canary-0123456789"
-RECORDED = Path(__file__).parents[2] / "shared" / "recorded" / "llm"
 HELLO: list[Json] = [{"role": "user", "content": "hello"}]
 JSON_TYPE = {"Content-Type": "application/json"}
 
@@ -68,11 +66,12 @@ def ask(
     messages: Sequence[Json] = HELLO,
     timeout_s: float = 20,
     time: Time | None = None,
+    tools: Sequence[Json] = (),
     **more: Any,
 ) -> Reply:
     time = time or Time()
     gateway = Gateway(choices, clock=time, sleep=time.sleep)
-    return asyncio.run(gateway.complete(messages, TOOLS, timeout_s=timeout_s, **more))
+    return asyncio.run(gateway.complete(ModelRequest(messages, tools or TOOLS, timeout_s=timeout_s, **more)))
 
 
 def test_a_call_with_tools_comes_back_as_calls() -> None:
@@ -116,10 +115,10 @@ FAULTS = {
     ),
     "a cut connection": Case([cut(), says("ok")], "ok", slept=[1]),
     "no choices": Case([chat([]), says("ok")], "ok", slept=[1]),
-    "never a choice": Case([chat([])] * 3, Permanent, "is no model: check LLM_MODEL and LLM_BASE_URL", slept=[1, 2]),
-    "HTML": Case([Answer(b"<html>Login</html>")] * 3, Permanent, "is no model: check LLM_MODEL and LLM", slept=[1, 2]),
-    "no JSON": Case([Answer(b"", headers=JSON_TYPE)] * 3, Permanent, "is no model", slept=[1, 2]),
-    "no UTF-8": Case([Answer(b'{"choices": "\xff"}', headers=JSON_TYPE)] * 3, Permanent, "is no model", slept=[1, 2]),
+    "never a choice": Case([chat([])] * 2, Permanent, "is no model: check LLM_MODEL and LLM_BASE_URL", slept=[1]),
+    "HTML": Case([Answer(b"<html>Login</html>")] * 2, Permanent, "is no model: check LLM_MODEL and LLM", slept=[1]),
+    "no JSON": Case([Answer(b"", headers=JSON_TYPE)] * 2, Permanent, "is no model", slept=[1]),
+    "no UTF-8": Case([Answer(b'{"choices": "\xff"}', headers=JSON_TYPE)] * 2, Permanent, "is no model", slept=[1]),
     "a wrong key": Case([fault(401, f"Incorrect API key: {CANARY}")], Permanent, "refuses the key: check LLM_API_KEY"),
     "a key without the right": Case([fault(403, f"{CANARY} is abroad")], Permanent, r"\(\[secret\] is abroad\)"),
     "a spent quota": Case(
@@ -350,7 +349,7 @@ def test_calls_share_a_connection_whatever_time_each_has_left() -> None:
     async def converse(url: str) -> None:
         gateway = Gateway([choice(url)])
         for left_s in (20.0, 19.5, 3.0):
-            await gateway.complete(HELLO, TOOLS, timeout_s=left_s)
+            await gateway.complete(ModelRequest(HELLO, TOOLS, timeout_s=left_s))
 
     with provider(lambda _: says("ok")) as server:
         asyncio.run(converse(server.url))
@@ -418,7 +417,9 @@ def test_a_stuck_task_is_thought_about_harder_and_then_by_the_next_model() -> No
     def asked(escalation: Escalation, script: Sequence[Answer]) -> tuple[str, list[object]]:
         with provider(script) as first, provider([says("ok")]) as second:
             chain = [choice(first.url, "openai/gpt-5-mini"), choice(second.url, "openai/gpt-5")]
-            reply = asyncio.run(Gateway(chain).complete(HELLO, TOOLS, timeout_s=20, escalation=escalation))
+            reply = asyncio.run(
+                Gateway(chain).complete(ModelRequest(HELLO, TOOLS, timeout_s=20, escalation=escalation))
+            )
             requests = [*first.requests, *second.requests]
         return reply.model, [request.body.get("reasoning_effort") for request in requests]
 
@@ -456,54 +457,8 @@ def test_litellm_is_not_imported_before_it_is_needed() -> None:
 def test_the_prefixes_are_ones_that_litellm_knows() -> None:
     import litellm
 
-    assert {str(getattr(name, "value", name)) for name in litellm.provider_list} >= PREFIXES
-    assert {provider_of(one.default) for one in PROVIDERS} <= PREFIXES
-
-
-# -- recorded traffic of real providers --------------------------------------------------------------------------------
-
-WEATHER = [tool("get_weather", "city")]
-TRAFFIC = {
-    "toolloop_anthropic": "anthropic/claude-sonnet-4-5",
-    "toolloop_openai": "openai/gpt-5-mini",
-    "toolloop_google": "gemini/gemini-2.5-flash",
-    "toolloop_groq": "groq/meta-llama/llama-4-scout-17b-16e-instruct",
-}
-
-
-def replay(cassette: str, name: str) -> list[Reply]:
-    """Two turns of a tool loop, as a provider once answered them."""
-
-    async def converse() -> list[Reply]:
-        gateway = Gateway([choice(None, name)])
-        messages: list[Json] = [{"role": "user", "content": "What's the weather in Paris?"}]
-        first = await gateway.complete(messages, WEATHER, timeout_s=5)
-        if not first.calls:
-            return [first]
-        messages += [first.message, {"role": "tool", "tool_call_id": first.calls[0].id, "content": "sunny, 22 °C"}]
-        return [first, await gateway.complete(messages, WEATHER, timeout_s=5)]
-
-    recorder = vcr.VCR(record_mode="none", match_on=["method", "path"])
-    with recorder.use_cassette(str(RECORDED / f"{cassette}.yaml")):
-        return asyncio.run(converse())
-
-
-@pytest.mark.skipif(not RECORDED.exists(), reason="recorded traffic is not part of this repository")
-@pytest.mark.parametrize("cassette", TRAFFIC)
-def test_real_tool_loops_are_understood(cassette: str) -> None:
-    first, second = replay(cassette, TRAFFIC[cassette])
-    assert [(call.name, call.arguments, call.problem) for call in first.calls] == [
-        ("get_weather", {"city": "Paris"}, "")
-    ]
-    assert "sunny" in second.text.lower()
-    assert second.usage.prompt_tokens > first.usage.prompt_tokens > 0
-
-
-@pytest.mark.skipif(not RECORDED.exists(), reason="recorded traffic is not part of this repository")
-def test_a_real_refusal_of_the_models_own_call_is_its_answer() -> None:
-    (reply,) = replay("groq_tool_use_failed", "groq/openai/gpt-oss-120b")
-    assert reply.finish_reason == "tool_use_failed"
-    assert "malformed tool call" in reply.text
+    assert {str(getattr(name, "value", name)) for name in litellm.provider_list} >= PROVIDERS.keys()
+    assert {prefix_of(one.default_model) for one in WITH_DEFAULT} <= PROVIDERS.keys()
 
 
 def test_lines_logged_while_litellm_is_imported_neither_wait_for_it_nor_meet_its_filters() -> None:

@@ -195,7 +195,7 @@ def test_any_message_makes_a_sound_commit(tmp_path: Path, message: str) -> None:
 )  # fmt: skip
 def test_a_path_that_git_would_not_check_out_is_refused(tmp_path: Path, path: str) -> None:
     repositories = Repositories(tmp_path)
-    with pytest.raises(ValueError, match=r"path|folder|surrogates"):
+    with pytest.raises(ValueError, match=r"path|folder|git keeps|no file name|beside"):
         commit(repositories, {"index.html": b"", path: b""})
     assert not repositories.exists("site-1")
 

@@ -155,7 +155,16 @@ def test_the_other_names_of_evaluation_url_are_understood(place: dict[str, Any])
 
 
 @pytest.mark.parametrize(
-    "url", [*NO_WEB_ADDRESS.split(), "http://a b/", "http://exa\nmple.org/", "http://a\x00b/", "http://\ud800"]
+    "url",
+    [
+        *NO_WEB_ADDRESS.split(),
+        "http://a b/",
+        "http://exa\nmple.org/",
+        "http://a\x00b/",
+        "http://\ud800",
+        "http://xn--/",
+        "https://xn--a/x",
+    ],
 )
 def test_an_evaluation_url_that_is_no_plain_web_address_is_refused(url: str) -> None:
     error = refusal(VALID | {"evaluation_url": url})
@@ -217,7 +226,7 @@ def test_every_repository_name_is_legal(email: str, task: str, nonce: str) -> No
         (["Has a title", "README is good"], [("prose", "Has a title"), ("prose", "README is good")]),
         ("Has a title", [("prose", "Has a title")]),
         (["js: document.title === 'a'"], [("js", "document.title === 'a'")]),
-        (["JS:1", " js :  2 "], [("js", "1"), ("js", "2")]),
+        (["JS:a()", " js :  b() "], [("js", "a()"), ("js", "b()")]),
         ([{"js": "!!x"}, {"js": "js: !!y"}], [("js", "!!x"), ("js", "!!y")]),
         ([{"selector": "#a > b"}], [("selector", "#a > b")]),
         (["#total"], [("selector", "#total")]),
@@ -238,6 +247,105 @@ def test_every_known_shape_of_checks_is_read(sent: Any, expected: list[tuple[str
 def test_absent_checks_are_none_and_texts_is_another_name_for_them() -> None:
     assert taken()[0].checks == ()
     assert [check.text for check in taken(texts=["a"])[0].checks] == ["a"]
+
+
+READ: dict[str, tuple[Any, list[str]]] = {  # how checks arrive, and what they are read as
+    "JSON as text": (
+        '["Has a map", "js: has(map)"]',
+        ["prose Has a map", "js has(map)"],
+    ),
+    "JSON as text in a list": (
+        ['[{"js": "has(map)"}]'],
+        ["js has(map)"],
+    ),
+    "letter by letter": (
+        ["[", '"', "H", "a", "s", " ", "a", " ", "m", "a", "p", '"', "]"],
+        ["prose Has a map"],
+    ),
+    "groups": (
+        {"page": ["js: has(map)"], "files": {"text": "README.md has a picture"}},
+        ["js has(map)", "prose README.md has a picture"],
+    ),
+    "groups of groups": (
+        [{"title": "One", "tests": [{"items": ["Has a map"]}]}],
+        ["prose Has a map"],
+    ),
+    "a name and a check each": (
+        {"the map": "js: has(map)", "the legend": "It has a legend"},
+        ["js has(map)", "prose It has a legend"],
+    ),
+    "a type and a value": (
+        [{"type": "javascript", "value": "has(map)"}, {"kind": "css", "value": "#map"}],
+        ["js has(map)", "selector #map"],
+    ),
+    "a type and code": (
+        [{"type": "JS", "code": "has(map)", "points": 3}],
+        ["js has(map)"],
+    ),
+    "words under other names": (
+        [{"id": 4, "criterion": "Has a map", "weight": 0.5}, {"name": "Has a legend"}],
+        ["prose Has a map", "prose Has a legend"],
+    ),
+    "backticks": (
+        ["`js: has(map)`", "`document.title === 'Map'`", "`#map`"],
+        ["js has(map)", "js document.title === 'Map'", "selector #map"],
+    ),
+    "a fence": (
+        ["```javascript\njs: has(map)\n```", "js: ```\nhas(map)\n```"],
+        ["js has(map)", "js has(map)"],
+    ),
+    "quoted code": (
+        ["js: 'document.title === \"Map\"'"],
+        ['js document.title === "Map"'],
+    ),
+    "words in backticks": (
+        ["`index.html`", "Use `map` well"],
+        ["prose `index.html`", "prose Use `map` well"],
+    ),
+    "a list of nodes": (
+        ["js: document.querySelectorAll('.pin')"],
+        ["js document.querySelectorAll('.pin').length > 0"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", READ)
+def test_a_check_in_another_shape_is_read_for_what_it_says(name: str) -> None:
+    sent, expected = READ[name]
+    task, _ = taken(checks=sent)
+    assert [f"{check.kind} {check.text}" for check in task.checks] == expected
+    assert task.skipped == ()
+
+
+@pytest.mark.parametrize(
+    "sent", ["js: true", "js: 1 === 1", "js: /map/", "`js: !0`", {"js": "null"}, {"type": "js", "code": "[] && {}"}]
+)
+def test_a_constant_is_no_check(sent: Any) -> None:
+    task, _ = taken(checks=[sent])
+    assert task.checks == ()
+    assert "constant" in task.skipped[0].why
+
+
+@pytest.mark.parametrize(
+    ("sent", "text"),
+    [
+        ("js: `Has a map`", "Has a map"),
+        ({"js": "'Has a map'"}, "Has a map"),
+        ("await expect(page.getByText('Map')).toBeVisible()", "await expect(page.getByText('Map')).toBeVisible()"),
+        ("js: (await page.locator('#map').count()) > 0", "(await page.locator('#map').count()) > 0"),
+        ("cy.get('#map').should('exist')", "cy.get('#map').should('exist')"),
+        ({"selector": "nav >> text=Map"}, '{"selector": "nav >> text=Map"}'),
+        ({"selector": "role=link"}, '{"selector": "role=link"}'),
+        ({"selector": "#map", "colour": "red"}, '{"selector": "#map", "colour": "red"}'),
+        ({"selector": "#map", "text": ["a"]}, '{"selector": "#map", "text": ["a"]}'),
+        ({"type": "screenshot", "value": "like map.png"}, '{"type": "screenshot", "value": "like map.png"}'),
+        ({"text": "Has a map", "where": "on top"}, '{"text": "Has a map", "where": "on top"}'),
+    ],
+)
+def test_what_only_people_understand_becomes_a_sentence_and_is_listed(sent: Any, text: str) -> None:
+    task, _ = taken(checks=[sent])
+    assert [(check.kind, check.text) for check in task.checks] == [("prose", text)]
+    assert [(skipped.what, skipped.why[:18]) for skipped in task.skipped] == [("checks[1]", "read as a sentence")]
 
 
 @pytest.mark.parametrize(
@@ -415,6 +523,44 @@ def test_an_attachment_that_cannot_be_used_is_listed_and_the_next_is_read(url: A
     assert skipped.what == "a.png"
     assert why in skipped.why
     assert bodies == (b"b",)
+
+
+A_TXT = [("a.txt", b"x y")]
+OTHER_SHAPES: dict[str, tuple[Any, list[tuple[str, bytes]]]] = {
+    "JSON as text": ('[{"name": "a.txt", "url": "data:,x%20y"}]', A_TXT),
+    "one as text": ('{"name": "a.txt", "uri": "data:,x%20y"}', A_TXT),
+    "letter by letter": (list('[{"name": "a.txt", "url": "data:,x%20y"}]'), A_TXT),
+    "by name": ({"a.txt": "data:,x%20y", "b.txt": "data:,z"}, [*A_TXT, ("b.txt", b"z")]),
+    "objects by name": ({"a.txt": {"content": "x y"}}, A_TXT),
+    "a URI under data": ([{"filename": "a.txt", "data": "data:text/plain;base64,eCB5"}], A_TXT),
+    "base64 under content": ([{"path": "dir/a.txt", "content": "eCB5"}], A_TXT),
+    "base64 that says so": ([{"name": "a.txt", "content": "eCB5", "encoding": "base64"}], A_TXT),
+    "text that says so": ([{"name": "a.txt", "content": "eCB5", "encoding": "utf-8"}], [("a.txt", b"eCB5")]),
+    "text": ([{"name": "a.txt", "content": "x y"}], A_TXT),
+    "a word that could be base64": ([{"name": "a.txt", "data": "password"}], [("a.txt", b"password")]),
+    "long base64": ([{"name": "a.bin", "data": base64.b64encode(PNG * 9).decode()}], [("a.bin", PNG * 9)]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OTHER_SHAPES)
+def test_an_attachment_in_another_shape_is_read(name: str) -> None:
+    sent, expected = OTHER_SHAPES[name]
+    task, bodies = taken(attachments=sent)
+    assert [*zip((attachment.name for attachment in task.attachments), bodies, strict=True)] == expected
+    assert task.skipped == ()
+
+
+@given(st.binary(min_size=1, max_size=400))
+def test_a_plus_that_became_a_blank_is_put_back(data: bytes) -> None:
+    sent = base64.b64encode(data).decode().replace("+", " ")
+    assert taken(attachments=[{"name": "a.bin", "url": f"data:;base64,{sent}"}])[1] == (data,)
+
+
+@pytest.mark.parametrize("width", [64, 76])
+def test_base64_that_blanks_part_into_lines_is_joined(width: int) -> None:
+    text = base64.b64encode(bytes(range(250))).decode().replace("+", "A")
+    lines = " ".join(text[at : at + width] for at in range(0, len(text), width))
+    assert taken(attachments=[{"name": "a.bin", "url": f"data:;base64,{lines}"}])[1] == (base64.b64decode(text),)
 
 
 @pytest.mark.parametrize("sent", [[{"name": None, "url": None}], [None], ["nothing"], [7], "text", {}, [[]]])

@@ -20,6 +20,7 @@ from agent.browser.chromium import find
 from agent.settings import Settings
 from agent.testing.github import FakeGitHub
 from tests.harness import (
+    PATIENCE_S,
     SECRET,
     Door,
     Evaluator,
@@ -38,6 +39,8 @@ from tests.postgres import PostgresServer
 from tests.provider import Answer, calls, hang, provider, says
 from tests.reviewer import browser_needed
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -48,12 +51,12 @@ class Process:
         self._configured = configured
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
-        self._door = Door(base_url=f"http://127.0.0.1:{configured.port}", trust_env=False, timeout=30)
+        self._door = Door(base_url=f"http://127.0.0.1:{configured.port}", trust_env=False, timeout=PATIENCE_S)
 
     def start(self) -> Door:
         """Returns when the door is open."""
         process = self._launch()
-        until = time.monotonic() + 30
+        until = time.monotonic() + PATIENCE_S
         while True:
             try:
                 self._door.get("/healthz")
@@ -65,7 +68,7 @@ class Process:
 
     def run_to_its_end(self) -> tuple[int, str]:
         """Exit status, and what it said."""
-        status = self._launch().wait(30)
+        status = self._launch().wait(PATIENCE_S)
         return status, self._log.read_text()
 
     def kill(self) -> None:
@@ -116,20 +119,20 @@ def process(configured: Settings, log: Path) -> Iterator[Process]:
 
 
 def steps_done(data_dir: Path) -> Counter[str]:
-    with closing(sqlite3.connect(f"file:{data_dir / 'agent.sqlite'}?mode=ro", uri=True, timeout=30)) as db:
+    with closing(sqlite3.connect(f"file:{data_dir / 'agent.sqlite'}?mode=ro", uri=True, timeout=PATIENCE_S)) as db:
         return Counter(name for (name,) in db.execute("SELECT function_name FROM operation_outputs"))
 
 
 def await_steps(data_dir: Path, **times: int) -> None:
-    until = time.monotonic() + 30
+    until = time.monotonic() + PATIENCE_S
     while not steps_done(data_dir) >= Counter(times):
         assert time.monotonic() < until, f"{times} were never stored: {steps_done(data_dir)}"
         time.sleep(0.005)
 
 
 def await_rows(data_dir: Path, table: str) -> None:
-    until = time.monotonic() + 30
-    with closing(sqlite3.connect(f"file:{data_dir / 'agent.sqlite'}?mode=ro", uri=True, timeout=30)) as db:
+    until = time.monotonic() + PATIENCE_S
+    with closing(sqlite3.connect(f"file:{data_dir / 'agent.sqlite'}?mode=ro", uri=True, timeout=PATIENCE_S)) as db:
         while not db.execute(f"SELECT 1 FROM {table}").fetchall():  # noqa: S608
             assert time.monotonic() < until, f"nothing was ever stored in {table}"
             time.sleep(0.005)
@@ -151,21 +154,26 @@ def bought(log: Path) -> int:
     return log.read_text().count('"event": "model.reply"')
 
 
+@pytest.mark.representative
 def test_a_task_killed_at_four_points_ends_as_if_it_had_run_once(tmp_path: Path, grader: Evaluator) -> None:
-    data_dir, log = tmp_path / "data", tmp_path / "log"
-    model = replayed(tmp_path, "Wrong", "Harbour")
-    with github(tmp_path / "github") as fake, process(on_github(data_dir, fake, model), log) as service:
+    data_dir, log, push = tmp_path / "data", tmp_path / "log", Gate()
+    model = replayed(tmp_path, "Wrong", "Harbour", silent_from=0)
+    with github(tmp_path / "github", push) as fake, process(on_github(data_dir, fake, model), log) as service:
         body = task(grader.url)
         door = service.start()
         task_id = door.send_task(body)["id"]
         door.wait(task_id, lambda record: record["stage"] == "build")
         service.kill()  # 1: a model call in flight
+        replayed(tmp_path, "Wrong", "Harbour", silent_from=1)
         service.start()
         await_steps(data_dir, review=2)
         service.kill()  # 2: an answer, its tools and its review are stored; the next call is in flight
+        replayed(tmp_path, "Wrong", "Harbour")
         service.start()
-        await_steps(data_dir, commit=1)
+        push.await_arrival()
+        assert steps_done(data_dir)["commit"] == 1
         service.kill()  # 3: committed here, not yet known to be on GitHub
+        push.open()
         grader.hold = Gate()
         service.start()
         grader.hold.await_arrival()
@@ -188,7 +196,7 @@ def test_a_task_killed_at_four_points_ends_as_if_it_had_run_once(tmp_path: Path,
 def test_a_task_killed_after_a_failed_step_remembers_the_failure(tmp_path: Path, grader: Evaluator) -> None:
     data_dir, log = tmp_path / "data", tmp_path / "log"
     grader.hold = Gate()
-    with process(settings(data_dir, llm_model=replayed(tmp_path, "Wrong", latency_s=0)), log) as service:
+    with process(settings(data_dir, llm_model=replayed(tmp_path, "Wrong")), log) as service:
         body = task(grader.url)
         task_id = service.start().send_task(body)["id"]
         grader.hold.await_arrival()
@@ -213,16 +221,22 @@ def test_a_task_killed_while_it_fixes_what_github_objects_to_fixes_it_once(tmp_p
     data_dir, log = tmp_path / "data", tmp_path / "log"
     flow = ("write_file", {"path": ".github/workflows/ci.yml", "content": pages_workflow(".", run="python count.py")})
     wrong, right = (("write_file", {"path": "count.py", "content": f"print({n})\n"}) for n in (1, 2))
-    model = playing(tmp_path, (*good_site(), flow, wrong), (right,), latency_s=0.5)
-    with github(tmp_path / "github") as fake, process(on_github(data_dir, fake, model), log) as service:
+    turns = (*good_site(), flow, wrong), (right,)
+    model, push = playing(tmp_path, *turns, silent_from=1), Gate()
+    push.open()
+    with github(tmp_path / "github", push) as fake, process(on_github(data_dir, fake, model), log) as service:
         fake.switches.runs, fake.switches.log = ["failure"], "KeyError: 'ferry'"
         body = task(grader.url, brief=f"{task(grader.url)['brief']} Add .github/workflows/ci.yml that runs count.py.")
         task_id = service.start().send_task(body)["id"]
         await_steps(data_dir, objection=1)
         service.kill()  # 6: the objection is stored, the model is asked to fix it
+        playing(tmp_path, *turns)
+        push.shut()
         service.start()
-        await_steps(data_dir, commit=2)
+        push.await_arrival()
+        assert steps_done(data_dir)["commit"] == 2
         service.kill()  # 7: the commit that fixes it is stored
+        push.open()
         record = service.start().finish(task_id)
         (call,) = grader.wait_for(body["nonce"])
     (repo,) = fake.repos.values()
@@ -236,8 +250,9 @@ def database_url(postgres_server: PostgresServer) -> str:
     return postgres_server.new_database()
 
 
+@pytest.mark.postgres
 def test_the_tasks_of_a_dead_machine_are_taken_over(tmp_path: Path, grader: Evaluator, database_url: str) -> None:
-    model = replayed(tmp_path, "Harbour")
+    model = replayed(tmp_path, "Harbour", silent_from=0)
     machines = [settings(tmp_path / name, llm_model=model, database_url=database_url) for name in ("one", "other")]
     with process(machines[0], tmp_path / "log-1") as one, process(machines[1], tmp_path / "log-2") as other:
         door = one.start()
@@ -246,6 +261,7 @@ def test_the_tasks_of_a_dead_machine_are_taken_over(tmp_path: Path, grader: Eval
         door.wait(task_id, lambda record: record["stage"] == "build")
         one.kill()
         age_workers(database_url)
+        replayed(tmp_path, "Harbour")
         record = other.start().finish(task_id)
         grader.wait_for(body["nonce"])
     assert (record["state"], record["stopped_by"], record["usage"]["model_calls"]) == ("done", "passed", 1)
@@ -262,21 +278,29 @@ def age_workers(database_url: str) -> None:
 def test_a_second_process_is_refused_and_the_first_ones_tasks_are_not_touched(
     tmp_path: Path, grader: Evaluator
 ) -> None:
-    configured = settings(tmp_path / "data", llm_model=replayed(tmp_path, "Harbour", latency_s=8))
-    with process(configured, tmp_path / "log") as first:
-        door = first.start()
-        task_id = door.send_task(task(grader.url))["id"]
-        door.wait(task_id, lambda record: record["stage"] == "build")
-        elsewhere = {"port": free_port(), "sites_port": free_port()}
-        for changes, named in ({}, "PORT"), (elsewhere, "DATA_DIR"):
-            with closing(Process(configured.model_copy(update=changes), tmp_path / f"log-{named}")) as second:
-                status, said = second.run_to_its_end()
-            assert status == 2
-            assert len(said.strip().splitlines()) == 1, said
-            assert named in said
-        assert door.record(task_id)["stage"] == "build", "the first one was still at work"
-        assert door.finish(task_id)["state"] == "done"
-    assert bought(tmp_path / "log") == 1
+    asked = Gate()
+
+    def model(_: Json) -> Answer:
+        asked.wait()
+        return calls(*good_site())
+
+    with provider(model) as llm:
+        configured = settings(tmp_path / "data", llm_base_url=llm.url)
+        with process(configured, tmp_path / "log") as first:
+            door = first.start()
+            task_id = door.send_task(task(grader.url))["id"]
+            asked.await_arrival()
+            elsewhere = {"port": free_port(), "sites_port": free_port()}
+            for changes, named in ({}, "PORT"), (elsewhere, "DATA_DIR"):
+                with closing(Process(configured.model_copy(update=changes), tmp_path / f"log-{named}")) as second:
+                    status, said = second.run_to_its_end()
+                assert status == 2
+                assert len(said.strip().splitlines()) == 1, said
+                assert named in said
+            assert door.record(task_id)["stage"] == "build", "the first one was still at work"
+            asked.open()
+            assert door.finish(task_id)["state"] == "done"
+        assert len(llm.requests) == 1
 
 
 class Author:
@@ -294,6 +318,7 @@ class Author:
         return hang() if self.asked["build"] == 1 else calls(*good_site())
 
 
+@pytest.mark.browser
 def test_probes_that_were_bought_are_not_bought_again(tmp_path: Path, grader: Evaluator) -> None:
     with browser_needed():
         find("auto")

@@ -252,6 +252,39 @@ def test_a_redirect_to_where_nothing_may_go_is_blocked(status: int, target: str)
         asyncio.run(post())
 
 
+NO_REDIRECT = "data:,x javascript:1 https:foo https://xn--/ http://xn--a/ mailto:a@b urn:x about:blank ftp:x http://:0/"
+
+
+@pytest.mark.parametrize("target", NO_REDIRECT.split())
+@pytest.mark.parametrize("status", [301, 302, 307])
+def test_a_redirect_to_what_is_no_web_address_is_blocked_and_the_host_named(status: int, target: str) -> None:
+    async def ask(of: str) -> None:
+        async with Loopback({"/": answer(status, Location=target)}) as server, open_client() as http:
+            if of == "post":
+                await net.post_json(http, server.url("/"), BODY)
+            await net.get(http, server.url("/"), max_bytes=100)
+
+    for of in ("post", "get"):
+        with pytest.raises(Blocked, match="may not be reached"):
+            asyncio.run(ask(of))
+
+
+@pytest.mark.parametrize("url", ["https://xn--/", "http://xn--a/", "http://\u2488com/", "http://[::1", "http://h:1:2/"])
+def test_a_name_that_no_host_can_have_is_blocked_however_it_is_asked(url: str) -> None:
+    async def ask(act: Callable[[httpx.AsyncClient], Awaitable[object]]) -> None:
+        async with net.client(allow_private=True) as http:
+            await act(http)
+
+    for act in (
+        lambda http: net.post_json(http, url, BODY),
+        lambda http: net.get(http, url, max_bytes=100),
+        lambda http: net.get(http, url, max_bytes=100, allowed_hosts={"xn--"}),
+    ):
+        with pytest.raises(Blocked, match="no URL"):
+            asyncio.run(ask(act))
+    assert net.private_reason(url)
+
+
 @pytest.mark.parametrize("url", ["", *NO_WEB_ADDRESS.split(), "http://\ud800"])
 def test_an_address_that_is_no_web_address_is_blocked(url: str) -> None:
     async def post() -> None:

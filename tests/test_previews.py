@@ -4,16 +4,18 @@ import io
 import json
 import re
 import struct
+from datetime import date
 from itertools import count, product
 
+import openpyxl
 import pypdf
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.errors import ToolError
-from agent.files.looks import Window
-from agent.files.previews import excerpt, preview, previews
+from agent.files.base import Window
+from agent.files.previews import BRIEF_CHARS, brief_previews, excerpt, preview, previews
 from agent.quoting import fence
 from tests.files import pdf, picture, sheet_of, sound, xlsx, zipped
 
@@ -30,6 +32,17 @@ def locked_pdf() -> bytes:
     file = io.BytesIO()
     writer.write(file)
     return file.getvalue()
+
+
+LOCKED = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(92) + "EncryptedPackage".encode("utf-16-le") + bytes(40)
+
+
+def locked_zip() -> bytes:
+    """An archive whose only entry says of itself that it is encrypted."""
+    data = bytearray(zipped(x_DOT_txt=b"hello"))
+    data[6] |= 1
+    data[data.index(b"PK\x01\x02") + 8] |= 1
+    return bytes(data)
 
 
 BOOK = xlsx(("Sales", [["day", "n"], *DAYS, ["total", "=SUM(B2:B31)"]]), ("Notes", [["remember"]]))
@@ -52,7 +65,7 @@ VP8 = b"RIFF\0\0\0\0WEBPVP8 " + bytes(10) + struct.pack("<HH", 640, 480)
         ("a.txt", b"a\r\nb\n", "a.txt: text, 5 bytes, ASCII, 2 lines, ends mixed"),
         ("a.txt", b"\xef\xbb\xbfhi", "a.txt: text, 5 bytes, UTF-8 with BOM, 1 lines"),
         ("a.txt", "hi".encode("utf-16"), "a.txt: text, 6 bytes, UTF-16-LE with BOM, 1 lines"),
-        ("a.txt", b"caf\xe9", "a.txt: text, 4 bytes, not UTF-8, perhaps Windows-1252, 1 lines"),
+        ("a.txt", b"caf\xe9", "a.txt: text, 4 bytes, Windows-1252, 1 lines"),
         (
             "a.svg",
             b'<svg width="9px" viewBox="0 0 9 9" id="x">',
@@ -91,7 +104,11 @@ VP8 = b"RIFF\0\0\0\0WEBPVP8 " + bytes(10) + struct.pack("<HH", 640, 480)
             picture("PNG"),
             "a.png: PNG image, 40 x 20 pixels, mode RGB, main colours #ff0000 50 %, #ffffff 50 %",
         ),
-        ("a.gif", picture("GIF", mode="P"), "a.gif: GIF image, 40 x 20 pixels, mode P, main colours #ff0000 50 %"),
+        (
+            "a.gif",
+            picture("GIF", mode="P"),
+            "a.gif: GIF image, 40 x 20 pixels, mode P, palette of 2 colours in use: #ff0000 #ffffff, main",
+        ),
         ("a.jpg", picture("JPEG", (4_000, 2_000)), "a.jpg: JPEG image, 4000 x 2000 pixels, mode RGB, main colours #f"),
         ("a.webp", picture("WEBP"), "a.webp: WebP image, 40 x 20 pixels, mode RGB"),
         (
@@ -111,6 +128,24 @@ VP8 = b"RIFF\0\0\0\0WEBPVP8 " + bytes(10) + struct.pack("<HH", 640, 480)
         ("a.wav", sound(1.5), "a.wav: WAV audio, 1.5 s, 2 channels, 8000 Hz, 48,044 bytes, first 52 49 46 46"),
         ("a.wav", sound(1.5)[:30], "a.wav: WAV audio, 30 bytes, first 52 49 46 46"),
         ("a.mp4", b"\0\0\0\x18ftypmp42", "a.mp4: MP4 media, 12 bytes"),
+        ("a.mp4", b"\0\0\0\x18ftypheix\0\0\0\0mif1heix", "a.mp4: HEIC image, which most browsers do not show, 24"),
+        ("a.heic", b"\0\0\0\x1cftypmif1\0\0\0\0mif1miafheic", "a.heic: HEIC image, which most browsers"),
+        ("a.bin", b"\0\0\0\x14ftypavif\0\0\0\0avif", "a.bin: AVIF image, 20 bytes"),
+        ("a.mov", b"\0\0\0\x14ftypqt  \0\0\0\0qt  ", "a.mov: QuickTime video, 20 bytes"),
+        ("a.m4b", b"\0\0\0\x14ftypM4B \0\0\0\0isom", "a.m4b: M4A audio, 20 bytes"),
+        (
+            "a.xlsx",
+            LOCKED,
+            f"a.xlsx: Office file, {len(LOCKED)} bytes, not opened: the file is encrypted: it opens with",
+        ),
+        ("a.xls", LOCKED[:80], "a.xls: old Office file (.xls, .doc), 80 bytes"),
+        (
+            "a.zip",
+            locked_zip(),
+            "a.zip: zip, 115 bytes, 1 entries, 1 of them encrypted: they open with a password only",
+        ),
+        ("a.csv", b"\xff\xfea\0,\0b\0\n\0", 'a.csv: csv, 10 bytes, UTF-16-LE with BOM, delimiter ",", 1 rows'),
+        ("a.jsonl", b'{"a": 1}\n{"a": 2}\n', "a.jsonl: lines of JSON, 18 bytes, ASCII, 2 lines"),
         ("a.bin", bytes(5_000_000), "a.bin: unknown bytes, 5,000,000 bytes, first 00 00"),
         ("two\nlines\u202e.txt", b"\0", '"two lines\ufffd.txt": unknown bytes'),
     ],
@@ -149,10 +184,11 @@ def test_odd_values_of_a_column_are_named() -> None:
     assert "columns: day: date, 1 text such as 'soon'; n: number, sum 4, 1 blank, 1 text such as 'n/a'\n" in shown
 
 
-def test_a_spreadsheet_names_its_sheets_and_shows_the_first_or_the_one_asked_for() -> None:
+def test_a_spreadsheet_shows_every_sheet_or_the_one_asked_for() -> None:
     first = preview("b.xlsx", BOOK, max_chars=2_000)
-    assert "sheets: Sales (32 rows x 2 columns), Notes (1 rows x 1 columns)\n" in first
+    assert '\nsheet "Sales", 32 rows (the header included) x 2 columns\n' in first
     assert "\nday,n\n2024-01-01,1\n" in first
+    assert '\nsheet "Notes", 1 rows (the header included) x 1 columns\nremember\n' in first
     notes = preview("b.xlsx", BOOK, max_chars=2_000, window=Window(part="Notes"))
     assert "\nremember\n" in notes
     assert "day" not in notes
@@ -163,10 +199,10 @@ def test_merged_cells_and_formulas_of_a_sheet_are_named() -> None:
     rows = b"".join(b'<row><c r="A%d"><v>%d</v></c>%b</row>' % (n, n, formula % (n, n, 2 * n)) for n in range(1, 6))
     merged = b'<mergeCells count="2"><mergeCell ref="A1:C1"/><mergeCell ref="A9:B9"/></mergeCells>'
     lines = preview("b.xlsx", sheet_of(rows, tail=merged), max_chars=2_000).split("\n")
-    assert lines[3:] == [
+    assert lines[2:] == [
         "merged ranges, whose value stands in the first cell: 2, such as A1:C1, A9:B9",
         "formulas, read by their stored values: 5, such as B1 =A1*2, B2 =A2*2, B3 =A3*2",
-        "columns: 1: number, sum 14; 2: number, sum 28",
+        "columns: 1: number, sum 15; 2: number, sum 30",
         *(f"{n},{2 * n}" for n in range(1, 6)),
         "--- end b.xlsx ---",
     ]
@@ -395,3 +431,57 @@ def test_no_bytes_make_a_preview_fail(name: str, head: bytes, rest: bytes, max_c
     text = preview(name, head + rest, max_chars=max_chars)
     assert len(text) <= max_chars
     assert text.encode()
+
+
+# -- in a few lines ----------------------------------------------------------------------------------------------------
+
+
+def test_a_brief_preview_has_the_columns_and_first_rows_of_every_sheet() -> None:
+    book = xlsx(
+        ("Sales", [["Report"], [], ["day", "n", "city"], *([*day, "Rome"] for day in DAYS)]),
+        ("Notes", [["a", "b"], ["c", 1]]),
+    )
+    shown = brief_previews({"b.xlsx": book, "s.csv": SALES.encode(), "t.txt": LONG, "p.png": picture("PNG")})
+    assert "\nday,n,city\n2024-01-01,1,Rome\n2024-01-02,2,Rome\nsheet " in shown["b.xlsx"]
+    assert "\na,b\nc,1\n" in shown["b.xlsx"]
+    assert "\nid,region,sales\n1,north,1.5\n2,,2.5\n--- end" in shown["s.csv"]
+    assert shown["p.png"] == preview("p.png", picture("PNG"), max_chars=500)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_brief_preview_of_anything_is_short(name: str) -> None:
+    assert len(brief_previews({name: HOSTILE[name]})[name]) <= BRIEF_CHARS
+
+
+# -- sheets and csv as they are ----------------------------------------------------------------------------------------
+
+
+def test_a_hidden_sheet_is_shown_and_named_so() -> None:
+    data = xlsx(("Open", [["a", "b"], [1, 2]]), ("Secret", [["k", "v"], ["x", 3]]))
+    book = openpyxl.load_workbook(io.BytesIO(data))
+    book["Secret"].sheet_state = "hidden"
+    file = io.BytesIO()
+    book.save(file)
+    shown = preview("b.xlsx", file.getvalue(), max_chars=2_000)
+    assert '\nsheet "Secret" (hidden), 2 rows (the header included) x 2 columns\n' in shown
+    assert "\nk,v\nx,3\n" in shown
+
+
+def test_labels_and_values_have_no_header() -> None:
+    data = xlsx(
+        ("About", [["Report", "Fleet"], ["Date", date(2024, 5, 1)], ["Ships", 12], ["Crew", 340], ["By", "Me"]])
+    )
+    assert "5 rows (labels and values, no header) x 2 columns" in preview("b.xlsx", data, max_chars=2_000)
+
+
+def test_lines_of_csv_are_shown_as_they_were_written() -> None:
+    shown = preview("s.csv", b'id;"the; name"\n"1";"say ""hi"""\n2; x\n', max_chars=2_000)
+    assert '\nid;"the; name"\n"1";"say ""hi"""\n2; x\n--- end' in shown
+
+
+def test_every_sheet_has_its_share_of_the_room() -> None:
+    book = xlsx(*((f"S{n}", [["day", "n"], *DAYS * 9]) for n in range(3)))
+    shown = preview("b.xlsx", book, max_chars=1_500)
+    assert len(shown) <= 1_500
+    assert all(f'\nsheet "S{n}", 271 rows (the header included) x 2 columns; rows 1-' in shown for n in range(3))
+    assert shown.count("\n…\n") == 3

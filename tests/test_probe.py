@@ -10,16 +10,16 @@ from typing import Any
 
 import pytest
 
-from agent.cli.probe import lend
-from agent.llm.capabilities import HARD_FILES, LEFT, READY, RIGHT, Interview
+from agent.cli.probe import copy_profiles
+from agent.llm.capabilities import HARD_FILES, LEFT, READY, RIGHT, Probe
 from agent.llm.choice import choose_models
 from agent.llm.gateway import Gateway
 from agent.llm.providers import ModelChoice, informed
 from agent.llm.text_protocol import is_due
 from agent.prompts import PROMPTS, Prompts
-from agent.records import Json, Profile
+from agent.records import Capabilities, Json
 from agent.settings import Settings
-from agent.store import PROFILE_VERSION, Store
+from agent.store import CAPABILITIES_VERSION, Store
 from agent.store import profiles as profiles_table
 from agent.tools import registry
 from tests.harness import PAGE, README, attachment, evaluator, good_site, serving, settings, task
@@ -59,45 +59,38 @@ def broken(body: Json) -> Answer:
     return calls(("write_file", '{"path": "a.html", "content": "<p class=')) if body.get("tools") else capable(body)
 
 
-def interviewed(answers: Answers) -> tuple[Interview, list[Json], Time]:
+def probed(answers: Answers) -> tuple[Probe, list[Json], Time]:
     with provider(answers) as server:
         one, now = choice(server.url), Time()
-        interview = Interview(
+        probe = Probe(
             Gateway([one]),
-            Profile(key=one.profile_key, made_at=0),
+            Capabilities(key=one.capabilities_key, made_at=0),
             schemas=registry.schemas(),
             prompts=Prompts(PROMPTS),
             sleep=now.sleep,
         )
-        asyncio.run(interview.hold())
-    return interview, [request.body for request in server.requests], now
+        asyncio.run(probe.run())
+    return probe, [request.body for request in server.requests], now
 
 
-def verdicts(interview: Interview) -> dict[str, str]:
-    return {line.what: line.verdict for line in interview.lines}
+def verdicts(probe: Probe) -> dict[str, str]:
+    return {line.what: line.verdict for line in probe.lines}
 
 
 def test_a_model_that_can_do_everything_is_known_for_it_after_a_few_answers() -> None:
-    interview, requests, _ = interviewed(capable)
-    known = interview.profile
-    assert (known.tools, known.parallel, known.text, known.images, known.reasoning, known.cache) == (True,) * 6
-    assert (known.hard_calls, known.broken_calls) == (len(HARD_FILES), 0)
+    probe, requests, _ = probed(capable)
+    known = probe.capabilities
+    assert (known.tools, known.parallel, known.images, known.cache) == (True,) * 4
     assert (known.usage.model_calls, known.usage.cost_usd) == (len(requests), None)
     assert len(requests) == 8
-    assert {what: v for what, v in verdicts(interview).items() if v != "pass"} == {"price": "unknown"}
+    assert {what: v for what, v in verdicts(probe).items() if v != "pass"} == {"price": "unknown"}
 
 
 def test_a_model_that_can_only_talk_is_known_for_that() -> None:
-    interview, _, _ = interviewed(poor)
-    known = interview.profile
-    assert (known.tools, known.parallel, known.text, known.images, known.reasoning) == (
-        False,
-        None,
-        False,
-        False,
-        False,
-    )
-    assert verdicts(interview) == {
+    probe, _, _ = probed(poor)
+    known = probe.capabilities
+    assert (known.tools, known.parallel, known.images) == (False, None, False)
+    assert verdicts(probe) == {
         "reachable": "pass",
         **dict.fromkeys(("tools", "text protocol", "images", "reasoning setting", "cache fields"), "fail"),
         "speed": "pass",
@@ -106,16 +99,16 @@ def test_a_model_that_can_only_talk_is_known_for_that() -> None:
 
 
 def test_a_provider_that_refuses_a_tools_schema_is_asked_in_text() -> None:
-    interview, _, _ = interviewed(lambda body: fault(400, "invalid schema") if body.get("tools") else capable(body))
-    assert (interview.profile.tools, interview.profile.text) == (False, True)
-    assert "invalid schema" in next(line.found for line in interview.lines if line.what == "tools")
+    probe, _, _ = probed(lambda body: fault(400, "invalid schema") if body.get("tools") else capable(body))
+    assert (probe.capabilities.tools, verdicts(probe)["text protocol"]) == (False, "pass")
+    assert "invalid schema" in next(line.found for line in probe.lines if line.what == "tools")
 
 
 def test_broken_arguments_are_counted() -> None:
-    interview, _, _ = interviewed(broken)
-    assert (interview.profile.tools, interview.profile.parallel) == (True, False)
-    assert (interview.profile.hard_calls, interview.profile.broken_calls) == (3, 3)
-    assert verdicts(interview)["broken JSON"] == "fail"
+    probe, _, _ = probed(broken)
+    assert (probe.capabilities.tools, probe.capabilities.parallel) == (True, False)
+    assert "3 of 3 calls unreadable" in next(line.found for line in probe.lines if line.what == "broken JSON")
+    assert verdicts(probe)["broken JSON"] == "fail"
 
 
 ODD = {
@@ -129,56 +122,58 @@ ODD = {
 
 @pytest.mark.parametrize("name", ODD)
 def test_a_question_that_fails_is_a_line_and_leaves_the_answer_open(name: str) -> None:
-    interview, _, now = interviewed(lambda body: capable(body) if READY in json.dumps(body) else ODD[name])
-    known = interview.profile
-    assert (known.tools, known.text, known.images, known.reasoning) == (None, None, None, True)
-    assert verdicts(interview)["tools"] == "unknown"
+    probe, _, now = probed(lambda body: capable(body) if READY in json.dumps(body) else ODD[name])
+    known = probe.capabilities
+    assert (known.tools, known.images) == (None, None)
+    assert verdicts(probe)["tools"] == "unknown"
     assert known.usage.failed_calls >= 3
     assert set(now.slept) <= {1.0, 2.0}
 
 
 def test_a_passing_fault_is_waited_out_once() -> None:
     answers = iter([fault(503, "busy"), says("ready")])
-    interview, _, now = interviewed(lambda body: next(answers, None) or capable(body))
-    assert (interview.profile.tools, now.slept) == (True, [1.0])
+    probe, _, now = probed(lambda body: next(answers, None) or capable(body))
+    assert (probe.capabilities.tools, now.slept) == (True, [1.0])
 
 
 def test_a_refused_question_asks_nothing_more() -> None:
-    interview, requests, _ = interviewed(lambda _: fault(401, f"Incorrect key {CANARY}"))
-    assert verdicts(interview) == {"reachable": "fail"}
+    probe, requests, _ = probed(lambda _: fault(401, f"Incorrect key {CANARY}"))
+    assert verdicts(probe) == {"reachable": "fail"}
     assert len(requests) == 1
-    assert not interview.reached
+    assert not probe.reached
 
 
-# -- the profile -------------------------------------------------------------------------------------------------------
+# -- what is kept ------------------------------------------------------------------------------------------------------
 
 
-def test_a_profile_belongs_to_one_model_at_one_address() -> None:
+def test_capabilities_belong_to_one_model_at_one_address() -> None:
     here, there = choice("http://a.example/v1"), choice("http://b.example/v1")
-    known = Profile(key=here.profile_key, made_at=0, images=True)
-    assert informed(here, [known]).sees
-    assert not informed(there, [known]).sees
-    assert not informed(choice("http://a.example/v1", "openai/other"), [known]).sees
+    known = Capabilities(key=here.capabilities_key, made_at=0, images=True)
+    assert informed(here, [known]).sees_images
+    assert not informed(there, [known]).sees_images
+    assert not informed(choice("http://a.example/v1", "openai/other"), [known]).sees_images
 
 
 def test_what_is_known_is_lent_to_a_data_dir_of_its_own(tmp_path: Path) -> None:
     here = settings(tmp_path / "here")
     here.data_dir.mkdir()
     (one,) = choose_models(here)
-    profiled(here, test={"tools": False})
-    lend(here, tmp_path / "there")
+    known_to(here, test={"tools": False})
+    copy_profiles(here, tmp_path / "there")
     with closing(Store(settings(tmp_path / "there").database)) as store:
-        assert [profile.tools for profile in store.profiles([one.profile_key])] == [False]
+        assert [known.tools for known in store.capabilities([one.capabilities_key])] == [False]
 
 
-def test_a_profile_of_another_version_counts_as_none(tmp_path: Path) -> None:
+def test_capabilities_of_another_version_count_as_none(tmp_path: Path) -> None:
     with closing(Store(f"sqlite:///{tmp_path}/a.sqlite")) as store:
-        old, new = Profile(key="a", made_at=0), Profile(key="b", made_at=1)
-        for profile in (old, new, new.model_copy(update={"tools": True})):
-            store.put_profile(profile)
+        old, new = Capabilities(key="a", made_at=0), Capabilities(key="b", made_at=1)
+        for known in (old, new, new.model_copy(update={"tools": True})):
+            store.put_capabilities(known)
         with store._engine.begin() as db:
-            db.execute(profiles_table.update().where(profiles_table.c.key == "a").values(version=PROFILE_VERSION - 1))
-        assert store.profiles(["b", "a", "c"]) == (new.model_copy(update={"tools": True}),)
+            db.execute(
+                profiles_table.update().where(profiles_table.c.key == "a").values(version=CAPABILITIES_VERSION - 1)
+            )
+        assert store.capabilities(["b", "a", "c"]) == (new.model_copy(update={"tools": True}),)
 
 
 @pytest.mark.parametrize(
@@ -195,19 +190,19 @@ def test_a_model_known_not_to_call_is_asked_in_text_from_its_first_turn(
     mode: Any, tools: bool | None, due: bool
 ) -> None:
     one = ModelChoice(name="openai/a", tool_mode=mode)
-    known = informed(one, [Profile(key=one.profile_key, made_at=0, tools=tools)])
+    known = informed(one, [Capabilities(key=one.capabilities_key, made_at=0, tools=tools)])
     assert is_due([{"role": "user", "content": "hi"}], known) is due
 
 
 # -- the tasks that follow ---------------------------------------------------------------------------------------------
 
 
-def profiled(configured: Settings, **known: Json) -> None:
-    """Profiles in the store, as a probe leaves them; by the model's last word."""
+def known_to(configured: Settings, **known: Json) -> None:
+    """Capabilities in the store, as a probe leaves them; by the model's last word."""
     with closing(Store(configured.database)) as store:
         for one in choose_models(configured):
             told = known[one.name.rpartition("/")[2]]
-            store.put_profile(Profile(key=one.profile_key, made_at=time.time(), **told))
+            store.put_capabilities(Capabilities(key=one.capabilities_key, made_at=time.time(), **told))
 
 
 def test_pictures_go_to_the_model_that_sees_and_words_to_the_one_that_does_not(tmp_path: Path) -> None:
@@ -223,7 +218,7 @@ def test_pictures_go_to_the_model_that_sees_and_words_to_the_one_that_does_not(t
         configured = settings(
             tmp_path, llm_model="openai/seeing", llm_fallback_models="openai/blind", llm_base_url=server.url
         )
-        profiled(configured, seeing={"tools": True, "images": True}, blind={"tools": False, "images": False})
+        known_to(configured, seeing={"tools": True, "images": True}, blind={"tools": False, "images": False})
         images = [attachment(f"{n}.png", image_file("PNG", (9 + n, 9)), "image/png") for n in range(5)]
         with serving(configured) as door:
             record = door.finish(door.send_task(task(grader.url, attachments=images))["id"])
@@ -240,7 +235,7 @@ def test_pictures_go_to_the_model_that_sees_and_words_to_the_one_that_does_not(t
     assert record["usage"]["by_model"]["openai/seeing"]["failed_calls"] == 1
 
 
-def test_without_a_profile_an_image_is_its_type_and_size(tmp_path: Path) -> None:
+def test_without_capabilities_an_image_is_its_type_and_size(tmp_path: Path) -> None:
     with provider(lambda _: calls(*good_site())) as server, evaluator() as grader:
         image = attachment("a.png", image_file("PNG"), "image/png")
         with serving(settings(tmp_path, llm_base_url=server.url)) as door:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import typer
+import yaml
 from dotenv import dotenv_values
 from jinja2 import Environment, meta
 from packaging.requirements import Requirement
@@ -17,7 +18,9 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 import agent
+from agent.api.routes import REFUSALS
 from agent.cli import main as cli
+from agent.llm.providers import AIPIPE_VARIABLE, WITH_DEFAULT
 from agent.prompts import TEMPLATES, Prompts
 from agent.settings import Settings
 
@@ -26,7 +29,9 @@ PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 RUNTIME: list[str] = PROJECT["project"]["dependencies"]
 DEV: list[str] = PROJECT["dependency-groups"]["dev"]
 LOCKS = {"requirements.txt": RUNTIME, "requirements-dev.txt": RUNTIME + DEV}
-README = (ROOT / "README.md").read_text()
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+README_WORDS = 1_500  # for the first ten minutes: the rest stands in docs/
+IMAGE_BYTES = 150_000
 
 
 # -- locks ---------------------------------------------------------------------------------------------------------
@@ -89,7 +94,7 @@ def test_no_file_names_a_package_index_host() -> None:
 
 
 def documented(default: object) -> str:
-    """A default as README's table writes it."""
+    """A default as the table of settings writes it."""
     if default is None or default == "":
         return "-"
     if isinstance(default, bool):
@@ -99,44 +104,98 @@ def documented(default: object) -> str:
     return f"{default:g}" if isinstance(default, float) else str(default)
 
 
-def test_readme_lists_every_setting_with_its_default() -> None:
-    rows = re.findall(r"^\| `([A-Z_]+)` \| ([^|]+) \| [^|]+ \|$", README, re.M)
+KEY_VARIABLES = [*(row.key_variables[0] for row in WITH_DEFAULT), AIPIPE_VARIABLE]
+
+
+def text_of(document: str) -> str:
+    return (ROOT / document).read_text()
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    rows = re.findall(r"^\| `([A-Z_]+)` \| ([^|]+) \| [^|]+ \|$", text_of("docs/settings.md"), re.M)
     fields = Settings.model_fields.items()
-    expected = {name.upper(): "required" if f.is_required() else documented(f.default) for name, f in fields}
+    expected = {
+        name.upper(): "required" if f.is_required() else documented(f.default)
+        for name, f in fields
+        if name != "provider_keys"
+    }
+    expected |= dict.fromkeys(KEY_VARIABLES, "-")
     assert {name: default.strip("`") for name, default in rows} == expected
     assert len(rows) == len(expected)
 
 
-def test_readme_lists_every_command() -> None:
-    table = README[README.index("## Commands") : README.index("## Settings")]
+def test_every_command_is_documented() -> None:
     commands = typer.main.get_command(cli.app)
     assert isinstance(commands, typer.core.TyperGroup)
-    assert set(re.findall(r"^\| `([a-z]+)", table, re.M)) - {"python"} == set(commands.commands)
+    listed = re.findall(r"^\| `([a-z]+)", text_of("docs/commands.md"), re.M)
+    assert sorted(set(listed) - {"python"}) == sorted(commands.commands)
+
+
+def test_every_option_of_a_command_that_a_document_shows_exists() -> None:
+    commands = typer.main.get_command(cli.app)
+    assert isinstance(commands, typer.core.TyperGroup)
+    for document in DOCUMENTS:
+        for name, rest in re.findall(r"main\.py ([a-z]+)((?: [^`\n#|]*)?)", document.read_text()):
+            assert name in commands.commands, f"{document.name}: main.py {name}"
+            options = {option for parameter in commands.commands[name].params for option in parameter.opts}
+            assert set(re.findall(r"--[a-z]+", rest)) <= options, f"{document.name}: main.py {name}{rest}"
+
+
+def test_every_prompt_is_documented() -> None:
+    listed = re.findall(r"^\| `([a-z_]+\.md\.j2)`", text_of("docs/prompts.md"), re.M)
+    assert sorted(listed) == sorted(path.name for path in (ROOT / "prompts").iterdir())
+
+
+def test_every_error_that_a_task_may_be_refused_with_is_documented() -> None:
+    listed = re.findall(r"^\| (4\d\d|5\d\d) \|", text_of("docs/evaluators.md"), re.M)
+    assert sorted(map(int, listed)) == sorted(REFUSALS)
+
+
+def test_readme_is_for_the_first_ten_minutes() -> None:
+    assert len(text_of("README.md").split()) <= README_WORDS
+    images = list((ROOT / "docs" / "images").iterdir())
+    assert {image.name for image in images} == set(re.findall(r"docs/images/([^)]+)", text_of("README.md")))
+    assert all(image.stat().st_size < IMAGE_BYTES for image in images)
+
+
+def test_readme_leads_to_every_document() -> None:
+    named = {link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text_of("README.md"))}
+    assert {str(document.relative_to(ROOT)) for document in DOCUMENTS} - named == {"README.md"}
+
+
+def test_the_workflow_of_a_fork_runs_what_every_change_must_pass() -> None:
+    workflow = yaml.safe_load(text_of(".github/workflows/ci.yml"))
+    (job,) = workflow["jobs"].values()
+    assert [step["run"] for step in job["steps"] if "run" in step][-1] == ".ci/run"
+    assert workflow["permissions"] == {"contents": "read"}
+    assert job["strategy"]["matrix"]["python"][0] == PROJECT["project"]["requires-python"].removeprefix(">=")
 
 
 def test_env_example_names_known_settings_and_holds_no_value_that_works() -> None:
     text = (ROOT / ".env.example").read_text()
     named = set(re.findall(r"^#? ?([A-Z_]+)=", text, re.M))
     assert "SECRET" in named
-    assert named <= {name.upper() for name in Settings.model_fields}
+    assert named <= {*(name.upper() for name in Settings.model_fields), *KEY_VARIABLES}
     assert {name: value for name, value in dotenv_values(ROOT / ".env.example").items() if value} == {}
 
 
-@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
-def test_links_and_make_targets_of_a_document_exist(document: str) -> None:
-    text = (ROOT / document).read_text()
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_and_make_targets_of_a_document_exist(document: Path) -> None:
+    text = document.read_text()
     links = [link for link in re.findall(r"\]\(([^)#\s]+)\)", text) if "://" not in link]
-    assert [link for link in links if not (ROOT / link).exists()] == []
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
-    assert set(re.findall(r"`make ([a-z]+)", text)) <= targets
+    assert [link for link in links if not (document.parent / link).exists()] == []
+    targets = set(re.findall(r"^([a-z-]+):", text_of("Makefile"), re.M))
+    assert set(re.findall(r"(?:^|`)make ([a-z-]+)", text, re.M)) <= targets
+    modules = re.findall(r"python -m (benchmarks\.[a-z]+)", text)
+    assert [name for name in modules if not (ROOT / f"{name.replace('.', '/')}.py").exists()] == []
 
 
-def test_map_of_the_package_is_the_import_contract_and_stands_in_the_readme() -> None:
+def test_map_of_the_package_is_the_import_contract_and_stands_where_contributors_look() -> None:
     lines = re.findall(r"^    (\S+(?: · \S+)* {2,}.*)$", agent.__doc__ or "", re.M)
     (floors,) = (c for c in PROJECT["tool"]["importlinter"]["contracts"] if c["name"] == "floors")
     mapped = [line.split("  ")[0].split(" · ") for line in lines]
     assert mapped == [["main.py"], *(layer.split(" | ") for layer in floors["layers"])]
-    assert "\n".join(lines) in README
+    assert "\n".join(lines) in text_of("CONTRIBUTING.md")
 
 
 # -- templates -----------------------------------------------------------------------------------------------------
@@ -193,3 +252,12 @@ def test_the_environment_is_read_by_settings_alone(file: str, finding: str) -> N
     run = subprocess.run(ruff, input=source, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (run.returncode == 1) == bool(finding)
     assert finding in run.stdout
+
+
+@pytest.mark.slow
+def test_collecting_the_tests_imports_neither_litellm_nor_dbos() -> None:
+    program = (
+        "import sys, pytest; pytest.main(['--collect-only', '-qq']); print({'dbos', 'litellm'} & set(sys.modules))"
+    )
+    run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines()[-1] == "set()"

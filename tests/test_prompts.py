@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,13 @@ from agent.prompts import Prompts
 from agent.records import Check
 from agent.tools import registry
 from agent.worker.prompt import PREVIEW_CHARS
+from tests.files import picture, xlsx
 
 PROMPTS = Path(__file__).parent.parent / "prompts"
-TASKS = Path(__file__).parents[2] / "shared" / "tasks"
+ATTACHMENTS = {
+    path.name: path.read_bytes for path in sorted((Path(__file__).parent / "data" / "attachments").iterdir())
+}
+TASKS = sorted(Path(__file__).parents[2].glob("shared/tasks/*.json"))  # beside a checkout of ours: real ones, too
 MAX_PREVIEW_TOKENS = 4_000  # of all attachments of a task together
 MAX_FIXED_TOKENS = 2_000  # system prompt and tools: every request of every task pays for them
 CHECKS = (
@@ -34,6 +39,7 @@ VARIABLES = {
     "files": [],
     "workflows": False,
     "checks": CHECKS,
+    "unread_checks": 0,
     "earlier_checks": [],
 }
 
@@ -61,20 +67,30 @@ def test_what_compiler_and_judge_are_told_costs_little(tokens: tiktoken.Encoding
     assert len(tokens.encode(judge)) <= 300
 
 
-@pytest.mark.skipif(not TASKS.is_dir(), reason="the tasks are not kept here")
-def test_previews_of_every_real_task_keep_within_their_tokens(tokens: tiktoken.Encoding) -> None:
-    seen = 0
-    for file in sorted(TASKS.glob("*.json")):
-        body = json.loads(file.read_text()) | {"evaluation_url": "https://evaluator.example/"}
-        task, attachments = parse(body, task_id="5a" * 16, received_at=0, deadline_s=600, earlier=lambda *_: None)
-        files = {a.name: data for a, data in zip(task.attachments, attachments, strict=True)}
-        shown = previews(files, max_chars=PREVIEW_CHARS)
-        assert sum(len(tokens.encode(text, disallowed_special=())) for text in shown.values()) <= MAX_PREVIEW_TOKENS, (
-            file
-        )
-        assert all(shown[name].startswith(f"{name}: ") for name in files), file
-        seen += len(files)
-    assert seen
+def assert_short(files: Mapping[str, bytes], tokens: tiktoken.Encoding) -> None:
+    shown = previews(files, max_chars=PREVIEW_CHARS)
+    assert sum(len(tokens.encode(text, disallowed_special=())) for text in shown.values()) <= MAX_PREVIEW_TOKENS
+    assert all(shown[name].startswith(f"{name}: ") for name in files)
+
+
+def test_previews_of_what_tasks_bring_keep_within_their_tokens(tokens: tiktoken.Encoding) -> None:
+    ledger = [["route", "adults", "children"], *([f"route {n % 7}", n, n % 5] for n in range(400))]
+    files = {name: read() for name, read in ATTACHMENTS.items()}
+    files |= {
+        "script.py": Path(__file__).read_bytes(),
+        "ledger.xlsx": xlsx(("Ledger", ledger)),
+        "map.png": picture("PNG", (320, 200)),
+    }
+    for name, data in files.items():
+        assert_short({name: data}, tokens)
+    assert_short(files, tokens)
+
+
+@pytest.mark.parametrize("file", TASKS, ids=lambda path: path.stem)
+def test_previews_of_a_real_task_keep_within_their_tokens(tokens: tiktoken.Encoding, file: Path) -> None:
+    body = json.loads(file.read_text()) | {"evaluation_url": "https://evaluator.example/"}
+    task, attachments = parse(body, task_id="5a" * 16, received_at=0, deadline_s=600, earlier=lambda *_: None)
+    assert_short({a.name: data for a, data in zip(task.attachments, attachments, strict=True)}, tokens)
 
 
 @pytest.mark.parametrize("line", ["0.8471,1.2093,-3.7719,0.0021\n", "3fa9c17e5b2d\n", "the ferry leaves at noon\n"])

@@ -17,13 +17,13 @@ import pytest
 
 from agent.publish.git import Repositories
 from agent.publish.local import LocalPublisher
-from agent.publish.publisher import Outcome, Publisher
+from agent.publish.publisher import Publisher, PublishResult
 from agent.publish.sites import sites_app
 from agent.records import Publication
 from agent.testing.github import FakeGitHub
 from tests.harness import free_port, listening
 from tests.loopback_github import TOKEN
-from tests.test_github import FILES, World, attempt, deliver, wish
+from tests.test_github import FILES, World, attempt, deliver, request_of
 
 Act = Callable[[Publisher, Repositories], Awaitable[Any]]
 WORKFLOW = b"on: push\njobs: {t: {runs-on: ubuntu-latest, steps: [{run: date}]}}\n"
@@ -72,7 +72,7 @@ def served(publication: Publication, path: str) -> bytes | None:
 
 
 def second(publisher: Publisher, repositories: Repositories, first: Publication) -> Awaitable[Publication]:
-    return deliver(publisher, repositories, {**FILES, "index.html": b"two", "a.txt": b"2"}, wish(2, first))
+    return deliver(publisher, repositories, {**FILES, "index.html": b"two", "a.txt": b"2"}, request_of(2, first))
 
 
 def test_it_is_ready_before_any_task(host: Host) -> None:
@@ -104,8 +104,17 @@ def test_a_later_round_stands_on_the_one_before_at_the_same_addresses(host: Host
 def test_a_file_that_a_round_takes_away_is_gone(host: Host) -> None:
     first = host.run(deliver)
     fewer = {path: data for path, data in FILES.items() if path != "logo.png"}
-    later = host.run(lambda p, r: deliver(p, r, fewer | {"index.html": b"two"}, wish(2, first)))
+    later = host.run(lambda p, r: deliver(p, r, fewer | {"index.html": b"two"}, request_of(2, first)))
     assert (later.live, served(later, "logo.png")) == (True, None)
+
+
+def test_a_file_that_no_commit_can_hold_is_left_out_and_said(host: Host) -> None:
+    odd = {"docs": b"a file", "docs/a.html": b"a page", ". .": b"", "a/.. /x": b"", ".git ./x": b""}
+    result: PublishResult = host.run(lambda p, r: attempt(p, r, FILES | odd))
+    assert result.publication
+    assert result.publication.live
+    assert sorted(sentence.split("'")[1] for sentence in result.left_out) == sorted(set(odd) - {"docs/a.html"})
+    assert served(result.publication, "docs/a.html") == b"a page"
 
 
 def test_an_old_commit_is_not_taken_for_live(host: Host) -> None:
@@ -113,7 +122,7 @@ def test_an_old_commit_is_not_taken_for_live(host: Host) -> None:
     later = host.run(lambda p, r: second(p, r, first))
 
     async def looks(publisher: Publisher, _: Repositories) -> list[bool]:
-        site = await publisher.reserve(wish(2, first))
+        site = await publisher.reserve(request_of(2, first))
         return [await publisher.is_live(site, made.commit_sha) for made in (first, later)]
 
     assert host.run(looks) == [False, True]
@@ -131,12 +140,12 @@ def test_every_action_may_be_done_twice(host: Host) -> None:
 
 
 def test_a_reserved_site_is_the_same_after_a_crash(host: Host) -> None:
-    sites = [host.run(lambda p, _: p.reserve(wish())) for _ in range(2)]
+    sites = [host.run(lambda p, _: p.reserve(request_of())) for _ in range(2)]
     assert sites[0] == sites[1]
 
 
 def test_a_workflow_in_the_site_is_no_trouble(host: Host) -> None:
     files = FILES | {".github/workflows/ci.yml": WORKFLOW}
-    outcome: Outcome = host.run(lambda p, r: attempt(p, r, files))
+    outcome: PublishResult = host.run(lambda p, r: attempt(p, r, files))
     assert outcome.publication
     assert (outcome.publication.live, outcome.objection) == (True, "")

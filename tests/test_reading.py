@@ -5,9 +5,8 @@ import time
 
 import pytest
 
-from agent.llm.history import outgoing
+from agent.llm.messages import BrokenArguments, outgoing, read_arguments, read_reply
 from agent.llm.providers import ModelChoice
-from agent.llm.reading import BrokenArguments, read_arguments, read_reply
 from agent.records import Json, Reply, Usage
 
 READABLE = {
@@ -101,7 +100,7 @@ def test_a_call_without_a_name_gets_one_that_can_be_sent_again() -> None:
     reply = read({"tool_calls": [wire_call(name=None), wire_call(name="write_file<|channel|>", call_id="call_2")]})
     assert [call.problem for call in reply.calls] == ["the call names no tool", ""]
     sent = [call["function"]["name"] for call in reply.message["tool_calls"]]
-    assert sent == [call.name for call in reply.calls] == ["unnamed", "write_file__channel__"]
+    assert sent == [call.name for call in reply.calls] == ["unnamed", "write_file"]
 
 
 def test_no_two_calls_share_an_id() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from agent.errors import ConfigError, Permanent
+from agent.llm.model import ModelRequest
 from agent.llm.replay import ReplayModel
 from agent.records import Json, Reply
 
@@ -22,7 +23,7 @@ FILE = {
                     "text": "First.",
                     "calls": [{"name": "write_file", "arguments": {"path": "a"}}, {"name": "run_check"}],
                 },
-                {"text": "Done."},
+                {"text": "Done.", "latency_s": 2.0},
             ],
         },
         {"when": "trains", "replies": [{"text": "Trains."}]},
@@ -45,7 +46,7 @@ def recording(folder: Path, content: object = FILE) -> Path:
 
 
 def ask(model: ReplayModel, *messages: Json, timeout_s: float = 60) -> Reply:
-    return asyncio.run(model.complete(messages, [], timeout_s=timeout_s))
+    return asyncio.run(model.complete(ModelRequest(messages, timeout_s=timeout_s)))
 
 
 def user(content: Any) -> Json:
@@ -111,7 +112,8 @@ def test_it_waits_as_recorded_but_not_beyond_the_deadline(tmp_path: Path) -> Non
     model = ReplayModel(recording(tmp_path), sleep=sleeper)
     ask(model, user("ferries"))
     ask(model, user("ferries"), timeout_s=0.25)
-    assert sleeper.slept == [0.5, 0.25]
+    ask(model, user("ferries"), {"role": "assistant", "content": "First."})
+    assert sleeper.slept == [0.5, 0.25, 2.0]
 
 
 @pytest.mark.parametrize(

@@ -329,6 +329,3 @@ def test_what_strangers_write_is_asked_fenced_and_bounded(where: str) -> None:
         assert len(prompt) < 30_000, name
         assert prompt.count('\n--- end "brief of round 1" ---') == 1, name
         assert prompt.count("\n--- end checks ---") <= 1, name
-
-
-# ruff: noqa: RUF001 - signs that look alike are what is tested

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 import pytest
 
 from agent.browser.chromium import Browser
-from agent.browser.network import Recorded
 from agent.records import Review
 from agent.review.acceptance import Reading
 from agent.review.review import Reviewer, Subject
@@ -17,6 +16,7 @@ from agent.review.static.rules import RULES
 from agent.review.static.secrets import scrubbed
 from agent.sandbox.sandbox import Sandbox
 from agent.workspace import Workspace
+from tests.doubles import Recorded
 from tests.reviewer import acceptance, finding, reading, task, verdicts
 
 LICENSE = f"MIT License\n\nCopyright (c) 2025 The authors\n\n{MIT_BODY}"

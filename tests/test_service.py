@@ -56,6 +56,7 @@ RANDOM = "(another text each time)"
 WRITES = {
     "SLOW": {"ferries.txt": RANDOM},
     "VANDAL": {"ferries.csv": "ferry\n"},
+    "FOLDER": {"docs/a.html": "<p>a"},
     "LEAK": {"notes.txt": f"key: {TOKEN}", "blob.txt": base64.b64encode(TOKEN.encode()).decode()},
     "ESCAPE": dict.fromkeys(
         ("../outside.txt", "/etc/outside.txt", ".git/config", "CNAME", ".github/workflows/x.yml", "a\\b"), "x"
@@ -133,6 +134,7 @@ def git(*arguments: str) -> str:
     return subprocess.run(["git", *arguments], check=True, capture_output=True, text=True).stdout
 
 
+@pytest.mark.representative
 def test_a_brief_becomes_a_live_site_and_one_call_back(
     door: Door, llm: Provider, grader: Evaluator, tmp_path: Path
 ) -> None:
@@ -169,6 +171,7 @@ def test_without_a_browser_no_sentence_is_compiled_and_the_record_says_why(
     assert len(asked(llm, body["task"])) == 1
 
 
+@pytest.mark.representative
 def test_a_resent_task_runs_once_and_is_notified_again_with_the_same_bytes(
     door: Door, llm: Provider, grader: Evaluator
 ) -> None:
@@ -211,6 +214,23 @@ def test_round_2_changes_the_same_site_and_keeps_its_history(
     assert ">43<" in httpx.get(second["pages_url"], trust_env=False).text
     prompt = str(asked(llm, two["task"])[-1]["messages"][1]["content"])
     assert PAGE.format(title="Harbour") in prompt
+
+
+def test_names_that_no_commit_can_hold_are_left_out_and_said_and_the_task_goes_on(
+    door: Door, grader: Evaluator
+) -> None:
+    odd = [attachment(name, CSV) for name in (". .", ".git .", "good.csv")]
+    one = task(grader.url, brief="A page titled Harbour, in a FOLDER too", attachments=odd)
+    first = door.finish(door.send_task(one)["id"])
+    assert (first["state"], first["error"]) == ("done", None)
+    assert [skipped["what"] for skipped in first["skipped"]] == [". .", ".git ."]
+    clash = {"nonce": one["nonce"] + "-2", "round": 2, "brief": "Round 2", "attachments": [attachment("docs", CSV)]}
+    second = door.finish(door.send_task(one | clash)["id"])
+    assert (second["state"], second["publication"]["live"]) == ("done", True)
+    assert "left out: 'docs' cannot stand beside 'docs/a.html'" in second["error"]
+    url = second["publication"]["pages_url"]
+    served = {path: httpx.get(f"{url}{path}", trust_env=False).status_code for path in ("docs/a.html", "good.csv")}
+    assert served == {"docs/a.html": 200, "good.csv": 200}
 
 
 def test_a_new_nonce_of_round_1_gets_a_repository_of_its_own(door: Door, grader: Evaluator) -> None:
@@ -298,6 +318,7 @@ def test_a_wrong_secret_leaves_no_trace(
     assert kept("WRONG-canary-99", "untraceable-task") == []
 
 
+@pytest.mark.representative
 def test_the_secret_ends_at_the_door(
     door: Door, llm: Provider, grader: Evaluator, kept: Callable[..., list[str]]
 ) -> None:
@@ -423,6 +444,7 @@ def test_a_private_evaluator_is_blocked_unless_allowed(tmp_path: Path, llm: Prov
         assert record["publication"]["commit_sha"]
 
 
+@pytest.mark.slow
 def test_a_build_that_never_ends_does_not_keep_the_call_back_and_is_watched_on(
     tmp_path: Path, grader: Evaluator
 ) -> None:
@@ -433,8 +455,8 @@ def test_a_build_that_never_ends_does_not_keep_the_call_back_and_is_watched_on(
             publisher="github",
             github_token=GITHUB_TOKEN,
             github_api_url=fake.api_url,
-            llm_model=replayed(tmp_path, "Harbour", latency_s=0),
-            task_deadline_s=3,
+            llm_model=replayed(tmp_path, "Harbour"),
+            task_deadline_s=10,
         )
         with serving(configured) as door:
             body = task(grader.url)

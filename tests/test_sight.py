@@ -12,10 +12,10 @@ from PIL import Image
 from agent.errors import Permanent
 from agent.files.images import SEEN_SIDE, picture_uri
 from agent.llm.capabilities import LEFT, PICTURE, RIGHT
-from agent.llm.history import chars, outgoing
+from agent.llm.messages import PICTURE_CHARS, Content, chars, outgoing, with_pictures, without_pictures
 from agent.llm.providers import ModelChoice
-from agent.llm.sight import PICTURE_CHARS, shown, unseen
-from agent.records import Json, Profile
+from agent.records import Capabilities, Json
+from tests.files import blank_png
 from tests.provider import Answer, call, fault, provider, says
 from tests.test_gateway import ask, choice
 
@@ -62,7 +62,7 @@ HOSTILE = {
     "nothing": b"",
     "cut off": image_file("PNG", noise=True)[:1000],
     "only a header": image_file("JPEG")[:20],
-    "a bomb": image_file("PNG", (6000, 6000), mode="L"),
+    "a bomb": blank_png(6_000, 6_000),
     "a lie about its size": image_file("PNG").replace(b"\0\0\0\x40\0\0\0\x30", b"\x7f\xff\xff\xff\x7f\xff\xff\xff"),
     "another format behind the magic": b"\x89PNG\r\n\x1a\n" + image_file("BMP"),
 }
@@ -84,16 +84,22 @@ def test_the_picture_of_the_probe_is_sound_and_has_its_colours() -> None:
 # -- from a picture to a model -----------------------------------------------------------------------------------------
 
 PICTURES = {"a.png": PICTURE, "b.png": PICTURE}
-TASK: list[Json] = [{"role": "system", "content": "S"}, {"role": "user", "content": shown("Build it.", PICTURES)}]
+TASK: list[Json] = [
+    {"role": "system", "content": "S"},
+    {"role": "user", "content": with_pictures("Build it.", PICTURES)},
+]
 
 
-def profile_of(one: ModelChoice, **known: object) -> Profile:
-    return Profile.model_validate({"key": one.profile_key, "made_at": 0.0, **known})
+def capabilities_of(one: ModelChoice, **known: object) -> Capabilities:
+    return Capabilities.model_validate({"key": one.capabilities_key, "made_at": 0.0, **known})
 
 
 def test_what_is_not_seen_is_the_text_as_it_was() -> None:
-    assert unseen(shown("text", PICTURES)) == "text"
-    assert shown("text", {}) == unseen("text") == "text"
+    def unseen(content: Content) -> object:
+        return without_pictures({"role": "user", "content": content})["content"]
+
+    assert unseen(with_pictures("text", PICTURES)) == "text"
+    assert with_pictures("text", {}) == unseen("text") == "text"
     assert json.dumps(unseen([{"type": "text", "text": "a"}])) == '[{"type": "text", "text": "a"}]'
 
 
@@ -103,8 +109,8 @@ def test_a_picture_counts_as_what_it_costs_not_as_its_bytes() -> None:
 
 def test_only_a_model_that_sees_is_shown_pictures() -> None:
     one = ModelChoice(name="openai/a")
-    seeing = one.model_copy(update={"profile": profile_of(one, images=True)})
-    blind = one.model_copy(update={"profile": profile_of(one, images=False)})
+    seeing = one.model_copy(update={"capabilities": capabilities_of(one, images=True)})
+    blind = one.model_copy(update={"capabilities": capabilities_of(one, images=False)})
     assert outgoing(TASK, seeing) == TASK
     assert outgoing(TASK, blind) == outgoing(TASK, one) == [TASK[0], {"role": "user", "content": "Build it."}]
 
@@ -115,7 +121,7 @@ def sent(script: list[Answer], *, mode: str = "native", turns: int = 1) -> list[
     with provider(script) as server:
         one = choice(server.url, tool_mode=mode)
         for _ in range(turns):
-            reply = ask(one, messages=messages, profiles=[profile_of(one, images=True)])
+            reply = ask(one, messages=messages, capabilities=[capabilities_of(one, images=True)])
             results = [{"role": "tool", "tool_call_id": made.id, "content": "done"} for made in reply.calls]
             messages += [reply.message, *results]
     return [request.body for request in server.requests]
@@ -142,7 +148,7 @@ def test_other_providers_get_pictures_in_their_own_form(name: str, form: str) ->
     with provider([fault(401, "no")]) as server:
         one = choice(server.url, name)
         with pytest.raises(Permanent):
-            ask(one, messages=TASK, profiles=[profile_of(one, images=True)])
+            ask(one, messages=TASK, capabilities=[capabilities_of(one, images=True)])
     (request,) = server.requests
     assert json.dumps(request.body).count(f'"{form}"') == 2
     assert json.dumps(request.body).count(PICTURE.partition(",")[2]) == 2

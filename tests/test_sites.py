@@ -18,8 +18,10 @@ import uvicorn
 
 from agent.publish.git import Repositories
 from agent.publish.local import LocalPublisher
-from agent.publish.publisher import Wish
-from agent.publish.sites import media_type, sites_app
+from agent.publish.media_types import media_type
+from agent.publish.publisher import RepositoryRequest
+from agent.publish.sites import sites_app
+from tests.harness import PATIENCE_S
 
 SITE = {
     ".nojekyll": b"",
@@ -58,7 +60,7 @@ class Host:
 
     def raw(self, target: str) -> int:
         """The status of a request whose target is sent as it stands."""
-        connection = http.client.HTTPConnection(self.url.removeprefix("http://"), timeout=5)
+        connection = http.client.HTTPConnection(self.url.removeprefix("http://"), timeout=PATIENCE_S)
         connection.putrequest("GET", target)
         connection.endheaders()
         status = connection.getresponse().status
@@ -83,10 +85,10 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
         thread = Thread(target=server.run, kwargs={"sockets": [door]})
         thread.start()
         url = f"http://127.0.0.1:{door.getsockname()[1]}"
-        with httpx.Client(base_url=url, trust_env=False) as client:
+        with httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE_S) as client:
             yield Host(repositories, client, url, first, second, other)
         server.should_exit = True
-        thread.join()
+        thread.join(PATIENCE_S)
 
 
 # -- pages ---------------------------------------------------------------------------------------------------------
@@ -416,8 +418,8 @@ def test_a_broken_request_breaks_no_one_else(host: Host, body: bytes, encoding: 
     assert host.get("/site-1/").status_code == 200
 
 
-def wish(repo: str) -> Wish:
-    return Wish(repo=repo, description="A site", mark="0" * 16, round=1, known=None)
+def asked(repo: str) -> RepositoryRequest:
+    return RepositoryRequest(repo=repo, description="A site", mark="0" * 16, round=1, known=None)
 
 
 # -- the local publisher -------------------------------------------------------------------------------------------
@@ -429,15 +431,14 @@ def test_the_local_publisher_knows_when_a_commit_is_live(host: Host) -> None:
     async def scenario() -> list[bool]:
         async with httpx.AsyncClient(trust_env=False) as client:
             publisher = LocalPublisher(host.repositories, client, sites_url="https://sites.example", probe_url=host.url)
-            site = await publisher.reserve(wish("live-7"))
+            site = await publisher.reserve(asked("live-7"))
             assert (site.repo_url, site.pages_url) == (
                 "https://sites.example/live-7.git",
                 "https://sites.example/live-7/",
             )
             first = host.repositories.commit("live-7", files, message="1", at=1, parent=None)
             await publisher.push(site, first)
-            await publisher.enable_pages(site, by_workflow=False)
-            assert await publisher.reserve(wish("live-7")) == site
+            assert await publisher.reserve(asked("live-7")) == site
             seen = [await publisher.is_live(site, first)]
             second = host.repositories.commit("live-7", files, message="2", at=2, parent=first)
             return [*seen, await publisher.is_live(site, first), await publisher.is_live(site, second)]
@@ -453,7 +454,7 @@ def test_a_site_that_is_not_served_is_not_live(tmp_path: Path, host: Host) -> No
     async def live(probe_url: str) -> bool:
         async with httpx.AsyncClient(trust_env=False) as client:
             publisher = LocalPublisher(repositories, client, sites_url="http://localhost:1", probe_url=probe_url)
-            return await publisher.is_live(await publisher.reserve(wish("site-1")), sha)
+            return await publisher.is_live(await publisher.reserve(asked("site-1")), sha)
 
     assert not asyncio.run(live(host.url))
     with socket.create_server(("127.0.0.1", 0)) as closed:

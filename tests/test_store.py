@@ -7,11 +7,13 @@ from collections.abc import Iterator
 import pytest
 
 from agent.intake.request import parse
-from agent.records import Attempt, Profile, Publication, Task, Usage
+from agent.records import Attempt, Capabilities, Publication, Task, Usage
 from agent.store import Store
 from agent.workspace import sha256
 from tests.harness import attachment, settings
 from tests.harness import task as request
+
+pytestmark = pytest.mark.representative  # both databases
 
 CSV = b"ferry,passengers\nAurora,12\n"
 PUBLICATION = Publication(
@@ -96,14 +98,14 @@ def test_what_is_written_again_is_kept_once(store: Store) -> None:
     for _ in range(2):
         store.put_blobs([b"a", b"a", b"b"])
         store.put_answer("key", {"text": "hello"})
-        store.put_probes(task.repo, {"check": {"kind": "js"}})
-        store.put_profile(Profile(key="model", made_at=1.0))
+        store.put_reading(task, {"requirements": []})
+        store.put_capabilities(Capabilities(key="model", made_at=1.0))
         store.add_delivery(task.id, f"{task.id}.1", Attempt(at=1.0, status=200, error=None), "delivered")
     store.add_delivery(task.id, f"{task.id}.2", Attempt(at=2.0, status=None, error="late"), "dead")
     assert store.get_blobs([sha256(b"a"), sha256(b"b")]) == {sha256(b"a"): b"a", sha256(b"b"): b"b"}
     assert store.answer("key") == {"text": "hello"}
-    assert store.probes(task.repo) == {"check": {"kind": "js"}}
-    assert [profile.key for profile in store.profiles(["other", "model"])] == ["model"]
+    assert store.reading(task.id) == {"requirements": []}
+    assert [known.key for known in store.capabilities(["other", "model"])] == ["model"]
     view = store.view(task.id)
     assert (view.notification_state, [attempt.status for attempt in view.attempts]) == ("delivered", [200, None])
 

@@ -16,6 +16,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from agent import telemetry
 from agent.errors import Permanent
+from agent.llm.providers import trace_name
 from tests.harness import SECRET, Evaluator, Journal, accept, assembled, evaluator, good_site, serving, settings, task
 from tests.provider import calls, completion, fault, provider
 
@@ -113,7 +114,8 @@ def test_what_a_killed_process_bought_is_no_model_call_of_the_next_one(tmp_path:
 
 
 def test_a_run_that_fails_says_so_and_not_in_whose_words() -> None:
-    with exported() as spans, suppress(Permanent), telemetry.model_call("gemini/gemini-2.5-flash"):
+    name = "gemini/gemini-2.5-flash"
+    with exported() as spans, suppress(Permanent), telemetry.model_call(name, provider=trace_name(name)):
         raise Permanent("it said: " + PAGE_TEXT)
     (span,) = spans
     assert (span.name, span.status.status_code) == ("chat gemini-2.5-flash", StatusCode.ERROR)

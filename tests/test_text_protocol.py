@@ -7,8 +7,8 @@ from itertools import pairwise
 import pytest
 
 from agent.llm import text_protocol
+from agent.llm.messages import read_reply
 from agent.llm.providers import ModelChoice
-from agent.llm.reading import read_reply
 from agent.records import Json, Reply, Usage
 from agent.tools import registry
 from tests.provider import Answer, call, calls, fault, provider, says

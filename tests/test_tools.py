@@ -22,7 +22,7 @@ from agent.workspace import MAX_DATA_BYTES, MAX_FILE_BYTES, Workspace, sha256
 from tests import files
 
 NAMES = "convert_attachment edit_file fetch read_attachment read_file run_check run_python write_file"
-MAX_SCHEMA_CHARS = 3_200  # about 850 tokens, paid in every model call
+MAX_SCHEMA_CHARS = 3_300  # about 850 tokens, paid in every model call
 
 PAGE = "<!doctype html>\n<main>\n  <h1>Harbour</h1>\n  <p>one</p>\n  <p>two</p>\n</main>\n"
 
@@ -168,7 +168,6 @@ def test_a_call_with_a_problem_is_answered_and_not_run() -> None:
     [
         ("write_file", {}, "path: field required; content: field required; it takes: path, content"),
         ("write_file", {"path": "a", "content": 1}, "content: input should be a valid string"),
-        ("write_file", {"path": "a", "content": "", "mode": "x"}, "mode: extra inputs are not permitted"),
         ("write_file", {"path": "a", "content": "\ud800"}, "half of a character, a lone surrogate"),
         ("edit_file", {"path": "a", "edits": []}, "edits: list should have at least 1 item"),
         ("edit_file", {"path": "a", "edits": [{"old": "x"}]}, "edits.0.new: field required"),
@@ -180,6 +179,39 @@ def test_wrong_arguments_are_named_in_one_sentence(name: str, args: dict[str, An
     assert text.startswith(f"{name} failed: ")
     assert told in text
     assert "\n" not in text
+
+
+EDIT = {"old": "one", "new": "1"}
+ODD_EDITS = {
+    "one edit without a list": EDIT,
+    "JSON text": json.dumps([EDIT]),
+    "JSON text of one edit": json.dumps(EDIT),
+    "a list of JSON texts": [json.dumps(EDIT)],
+    "an edit with a remark": [{**EDIT, "why": "it is shorter"}],
+}
+
+
+@pytest.mark.parametrize("name", ODD_EDITS)
+def test_edits_are_read_in_whatever_form_loses_nothing(name: str) -> None:
+    batch = run(context({"a.txt": "one"}), ("edit_file", {"path": "a.txt", "edits": ODD_EDITS[name]}))
+    assert batch.workspace["a.txt"] == b"1"
+
+
+def test_an_argument_too_many_is_told_and_the_call_is_run() -> None:
+    batch = run(context(), ("write_file", {"path": "a", "content": "x", "overwrite": True, "mode": "w"}))
+    assert batch.workspace["a"] == b"x"
+    assert batch.results[0].text.splitlines()[1] == "(ignored: overwrite, mode; it takes: path, content)"
+
+
+def test_an_object_is_written_as_its_json_and_lines_are_asked_for_as_text() -> None:
+    for value in ({"a": [1, "é"]}, [{"a": 1}, {"a": 2}]):
+        batch = run(context(), ("write_file", {"path": "data.json", "content": value}))
+        assert json.loads(batch.workspace["data.json"]) == value
+    assert "valid string" in answer(context(), "write_file", path="a.txt", content=["one line", "another"])
+
+
+def test_one_item_may_stand_for_a_list_of_it() -> None:
+    assert "failed" not in answer(context(), "run_check", ids="1")
 
 
 def test_numbers_may_come_as_strings() -> None:

@@ -9,12 +9,12 @@ import httpx
 import pytest
 
 from agent.publish.workflows import parse, parsed, publish_pages
-from agent.review.review import review
+from agent.review.static.rules import apply
+from agent.review.static.site import Site
 from agent.testing.github import FakeGitHub
 from tests.harness import Door, Evaluator, Json, evaluator, free_port, good_site, listening, serving, settings, task
 from tests.provider import Answer, Provider, calls, provider
 from tests.test_review import site
-from tests.test_review import task as reviewed_task
 
 CI = ".github/workflows/ci.yml"
 GOOD = """\
@@ -42,7 +42,7 @@ TEST_ONLY = "on: [push, pull_request]\njobs: {t: {runs-on: ubuntu-latest, steps:
 
 def faults(text: str, brief: str = "A workflow on push in .github/workflows/ci.yml.", **more: str) -> str:
     files = {CI: text, "count.py": "print(1)\n", **{name.replace("__", "/"): body for name, body in more.items()}}
-    (finding,) = (f for f in review(reviewed_task(brief), site(files), {}).findings if f.id == "workflows")
+    (finding,) = (f for f in apply(Site(site(files), {}, workflows=True)) if f.id == "workflows")
     assert (finding.verdict == "pass") == (finding.evidence == "no fault found")
     return "" if finding.verdict == "pass" else finding.evidence
 

@@ -1,11 +1,24 @@
 """A workspace is immutable, holds safe paths only, and is known by its content."""
 
+from contextlib import suppress
 from dataclasses import FrozenInstanceError
 
 import pytest
+from dulwich.index import validate_path, validate_path_element_hfs, validate_path_element_ntfs
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from agent.errors import ToolError
-from agent.workspace import MAX_DATA_BYTES, MAX_FILE_BYTES, MAX_FILES, Workspace, is_published, safe_path
+from agent.workspace import (
+    MAX_DATA_BYTES,
+    MAX_FILE_BYTES,
+    MAX_FILES,
+    Workspace,
+    is_published,
+    path_fault,
+    safe_path,
+    unfit,
+)
 
 
 def test_a_change_makes_a_new_workspace_and_leaves_the_old_one() -> None:
@@ -58,6 +71,20 @@ def test_a_safe_path_has_one_spelling(path: str, clean: str) -> None:
         *("LICENSE", "license.txt", ".nojekyll", "./LICENSE", "CNAME", "cname"),
         *(".git", ".git/config", ".GIT/hooks/pre-commit", ".gitattributes", ".gitmodules", "a/.git/config", "git~1/x"),
         *(".github/workflows/ci.yml", ".github/dependabot.yml"),
+        *(
+            ". .",
+            "...",
+            " ",
+            ".. ",
+            "a/.. /x",
+            "a/. ./x",
+            "a/ ",
+            ".git .",
+            ".git ",
+            "GIT~1.",
+            ".git:x",
+            ".git::$DATA/x",
+        ),
     ],
 )
 def test_an_unsafe_path_is_refused_with_a_printable_reason(path: str) -> None:
@@ -130,3 +157,33 @@ def test_a_folder_full_of_files_still_takes_the_page() -> None:
     assert full.write("index.html", b"page")["index.html"] == b"page"
     with pytest.raises(ToolError):
         full.write("more.txt", b"")
+
+
+NAMES = st.text(alphabet=st.sampled_from(" .:~/\\\n\u200c1abgitGIT"), max_size=12)
+
+
+@settings(max_examples=2_000, derandomize=True)
+@given(NAMES)
+def test_whatever_name_is_taken_git_would_check_out_anywhere(path: str) -> None:
+    """Held against dulwich's own rules, for Windows and for macOS."""
+    if path_fault(path) is None:
+        assert all(
+            validate_path(path.encode(), rule) for rule in (validate_path_element_ntfs, validate_path_element_hfs)
+        )
+    with suppress(ToolError):
+        assert path_fault(safe_path(path)) is None
+
+
+@pytest.mark.parametrize(
+    ("paths", "left_out"),
+    [
+        (["index.html", "docs/a.html", "a b.txt", "x\u00a0y", ".github/workflows/ci.yml", ".gitmodules"], []),
+        (["docs", "docs/a.html", "docs/b/c.html"], ["docs"]),
+        (["a", "a/b", "a/b/c"], ["a", "a/b"]),
+        (["LICENSE", "LICENSE/a", "index.html/x/y", "index.html"], ["LICENSE/a", "index.html/x/y"]),
+        ([". .", ".git .", "a/.. /x", "a\\b", "", "ok"], ["", ". .", ".git .", "a/.. /x", "a\\b"]),
+    ],
+)
+def test_of_files_that_cannot_stand_together_it_is_said_which_must_go(paths: list[str], left_out: list[str]) -> None:
+    assert sorted(unfit(paths)) == left_out
+    assert unfit(set(paths) - set(left_out)) == {}

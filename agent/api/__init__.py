@@ -1,1 +1,1 @@
-"""The doors: HTTP for evaluators, pages for people."""
+"""HTTP for evaluators, pages for people."""

@@ -1,59 +1,48 @@
-"""Who may see more than one task: whoever holds ADMIN_TOKEN or, while it is unset, whoever sits at this machine."""
+"""What routes depend on: the service, and whether the operator asks, whoever sends ADMIN_TOKEN."""
 
 import base64
 import binascii
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
 from hmac import compare_digest
-from ipaddress import IPv6Address, ip_address
+from typing import Annotated
 
-from fastapi import Request
+from fastapi import Depends, Request
 from pydantic import SecretStr
 
 from agent.errors import BadRequest
+from agent.service import Service
 
-FORWARDING_HEADERS = frozenset(
-    (
-        "forwarded",
-        "via",
-        "client-ip",
-        "true-client-ip",
-        "x-client-ip",
-        "x-cluster-client-ip",
-        "x-envoy-external-address",
-        "x-original-host",
-        "x-original-url",
-        "x-real-ip",
-        "cf-connecting-ip",
-        "fastly-client-ip",
-        "fly-client-ip",
-    )
+UNAUTHORIZED = (
+    "this page needs ADMIN_TOKEN, as a bearer token or as the password of HTTP Basic; while it is not set, "
+    "main.py serve prints the one that the service made, and main.py doctor says where it is kept"
 )
+CROSS_SITE = "other sites may not read this page: open it from the address bar"
+NOT_THE_OPERATOR = {
+    401: ("ADMIN_TOKEN is missing or wrong.", UNAUTHORIZED),
+    403: ("Another site's page sent the request.", CROSS_SITE),
+}
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/@?#\[\]\\]+?)\.?(?::([0-9]{1,5}))?")
 
 
-@dataclass(frozen=True)
-class Operator:
-    """A dependency of every route that shows more than one task."""
-
-    token: SecretStr | None
-
-    async def __call__(self, request: Request) -> None:
-        """Raises BadRequest."""
-        check(self.token, request.client.host if request.client else None, request.headers)
+async def service_of(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
 
 
-def check(token: SecretStr | None, peer: str | None, headers: Mapping[str, str]) -> None:
-    """Raises BadRequest 401 or 403 unless the operator asks. Names of headers are in lower case."""
-    if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
-        raise BadRequest(403, "other sites may not read this page: open it from the address bar")
-    if token is not None:
-        if not _carries(headers.get("authorization", ""), token):
-            raise BadRequest(401, "this page needs ADMIN_TOKEN, as a bearer token or as the password of HTTP Basic")
-        return
-    if not (is_loopback(peer or "") and is_loopback(split_host(headers.get("host", ""))[0])) or _forwarded(headers):
-        raise BadRequest(403, "without ADMIN_TOKEN this page opens only on the machine itself: set ADMIN_TOKEN")
+async def sent_by_operator(request: Request) -> bool:
+    return not _is_cross_site(request) and _carries_token(request)
+
+
+async def operator_only(request: Request) -> None:
+    """Raises BadRequest 401 or 403."""
+    if _is_cross_site(request):
+        raise BadRequest(403, CROSS_SITE)
+    if not _carries_token(request):
+        raise BadRequest(401, UNAUTHORIZED)
+
+
+TheService = Annotated[Service, Depends(service_of)]
+SentByOperator = Annotated[bool, Depends(sent_by_operator)]
 
 
 def split_host(header: str) -> tuple[str, int | None]:
@@ -65,21 +54,13 @@ def split_host(header: str) -> tuple[str, int | None]:
     return name.lower().strip("[]"), int(port) if port else None
 
 
-def is_loopback(name: str) -> bool:
-    """Whether it is localhost or a loopback address; a name is never looked up."""
-    if name == "localhost":
-        return True
-    try:
-        address = ip_address(name)
-    except ValueError:
-        return False
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return (mapped or address).is_loopback
+def _is_cross_site(request: Request) -> bool:
+    return request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
 
 
-def _carries(authorization: str, token: SecretStr) -> bool:
+def _carries_token(request: Request) -> bool:
     """Compares in constant time, on bytes; the user name of HTTP Basic may be anything."""
-    scheme, _, credentials = authorization.partition(" ")
+    scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
     given = credentials.strip().encode("latin-1", "replace")
     if scheme.lower() == "basic":
         try:
@@ -88,9 +69,5 @@ def _carries(authorization: str, token: SecretStr) -> bool:
             return False
     elif scheme.lower() != "bearer":
         return False
+    token: SecretStr = request.app.state.service.admin_token
     return compare_digest(given, token.get_secret_value().encode())
-
-
-def _forwarded(headers: Mapping[str, str]) -> bool:
-    """Whether a proxy passed the request on: its own peer is then the proxy, not the reader."""
-    return any(name in FORWARDING_HEADERS or name.startswith("x-forwarded-") for name in map(str.lower, headers))

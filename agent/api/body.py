@@ -1,4 +1,4 @@
-"""A request's body: bounded in bytes and in time."""
+"""The body of a request: bounded in bytes and in time."""
 
 import asyncio
 
@@ -11,7 +11,7 @@ BODY_TIMEOUT_S = 60.0
 
 
 async def read_body(request: Request, limit_bytes: int, *, timeout_s: float = BODY_TIMEOUT_S) -> bytes:
-    """The whole body. Raises BadRequest: 413 without reading on when it is too long, 408 when it comes too slowly."""
+    """The whole body. Raises BadRequest: 413 without reading on when it is too long, 408 when it arrives too slowly."""
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > limit_bytes:
         raise _too_long(limit_bytes)

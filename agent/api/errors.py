@@ -1,4 +1,4 @@
-"""What all answers have in common: safe headers, and errors as JSON of one sentence that repeats nothing sent."""
+"""What all answers share: safe headers, and errors as JSON of one sentence that repeats nothing sent."""
 
 import asyncio
 import traceback
@@ -34,7 +34,7 @@ LINGER_S = 2.0
 
 
 @dataclass(frozen=True)
-class Guarded:
+class SafeHeaders:
     """Safe headers on every answer. Of a fault only its place is logged: the message may hold what a request said."""
 
     app: ASGIApp
@@ -45,10 +45,10 @@ class Guarded:
         except Exception as error:  # noqa: BLE001 - the last boundary: the server behind it would log the message
             frames = traceback.extract_tb(error.__traceback__)[-4:]
             places = " < ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in reversed(frames))
-            emit("web.fault", error=type(error).__name__, at=places)
+            emit("http.fault", error=type(error).__name__, at=places)
 
 
-def answer_errors(app: FastAPI) -> None:
+def register_error_handlers(app: FastAPI) -> None:
     """Every error of the app is answered here; none of the framework's own texts remains."""
     app.exception_handler(BadRequest)(_refused)
     app.exception_handler(HTTPException)(_not_routed)
@@ -56,11 +56,11 @@ def answer_errors(app: FastAPI) -> None:
     app.exception_handler(Exception)(_fault)
 
 
-class BeforeTheEnd(JSONResponse):
-    """An answer that does not wait for the end of the body.
+class EarlyResponse(JSONResponse):
+    """An answer that does not wait for the end of the request's body.
 
-    It is out before more is read. Then, for a moment, what still arrives is thrown away: a connection that is closed
-    on unread bytes is reset, and most clients, which send all before they read, would never see the answer.
+    It is sent before more is read. What still arrives in the next moments is discarded: closing a connection with
+    unread bytes resets it, and most clients, which send everything before they read, would never see the answer.
     """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -74,7 +74,7 @@ class BeforeTheEnd(JSONResponse):
 
 
 async def _refused(_: Request, error: BadRequest) -> JSONResponse:
-    answer = BeforeTheEnd if error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE else JSONResponse
+    answer = EarlyResponse if error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE else JSONResponse
     return answer({"error": str(error)}, error.status, headers=ERROR_HEADERS.get(error.status))
 
 

@@ -1,4 +1,4 @@
-"""Prometheus figures, counted from the store when asked: nothing to keep in step, nothing lost by a restart."""
+"""Prometheus figures, counted from the store on request: nothing to synchronise, nothing lost in a restart."""
 
 from collections.abc import Iterator
 from typing import get_args
@@ -14,14 +14,14 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 def exposition(store: Store) -> bytes:
-    """The figures of now in Prometheus' text format."""
+    """The current figures in Prometheus' text format."""
     registry = CollectorRegistry()
     registry.register(StoreCollector(store))
     return generate_latest(registry)
 
 
 class StoreCollector(Collector):
-    """A state that no task is in is reported as 0, so that an alert can be written before the first failure."""
+    """A state without tasks is reported as 0, so that an alert can be written before the first failure."""
 
     def __init__(self, store: Store) -> None:
         self._store = store

@@ -1,4 +1,4 @@
-"""Sockets and servers: a taken port is one sentence, and only one of two servers hears the signals."""
+"""Sockets and servers: a taken port is one sentence, and only one of two servers handles signals."""
 
 import asyncio
 import signal
@@ -21,7 +21,7 @@ def listen(host: str, port: int, setting: str) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(
         family, socket.SOCK_STREAM, socket.IPPROTO_TCP
-    )  # named, so that asyncio turns Nagle's delay off
+    )  # explicit, so that asyncio disables Nagle's algorithm
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((host, port))
@@ -39,13 +39,13 @@ async def serve_until_signal(app: ASGIApp, sock: socket.socket) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, server.handle_exit)
     host, port = sock.getsockname()[:2]
-    emit("web.listening", host=host, port=port)
+    emit("http.listening", host=host, port=port)
     await server.serve(sockets=[sock])
 
 
 @asynccontextmanager
 async def served(app: ASGIApp, sock: socket.socket) -> AsyncIterator[None]:
-    """Serves beside whatever else the loop does, to the end of the block."""
+    """Serves in the background until the end of the block."""
     server = _Server(_config(app))
     serving = asyncio.create_task(server.serve(sockets=[sock]))
     try:
@@ -56,7 +56,7 @@ async def served(app: ASGIApp, sock: socket.socket) -> AsyncIterator[None]:
 
 
 class _Server(uvicorn.Server):
-    """Leaves the signals alone: uvicorn would raise them again at its end, before the service has closed."""
+    """Handles no signals: uvicorn would raise them again at its end, before the service has closed."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -64,9 +64,9 @@ class _Server(uvicorn.Server):
 
 
 def _config(app: ASGIApp) -> uvicorn.Config:
-    """Forwarding headers are not believed: who may see what depends on the real peer.
+    """Forwarding headers are ignored: nothing here depends on who is behind a proxy.
 
-    Logging is left as it is: its levels are the process's, and `uvicorn main:app` has set them before us.
+    Logging is not configured: its levels belong to the process, and `uvicorn main:app` has set them already.
     """
     return uvicorn.Config(
         app,

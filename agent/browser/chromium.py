@@ -6,15 +6,18 @@ speculative loads through.
 """
 
 import asyncio
+import json
 import os
 import shutil
 import tempfile
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urljoin
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -34,6 +37,7 @@ FLAGS = (
 )
 LAUNCH_S = 20.0
 CLOSE_S = 5.0
+OPTION_POLL_S = 0.1
 STEP_S = 2.0  # until what is clicked or filled is there
 RECYCLE_AFTER = 200  # tabs: a long-lived browser grows
 MAX_REQUESTS = 300  # of one tab
@@ -220,11 +224,15 @@ class Tab:
         by_words = """(list, wanted) => list.tagName !== "SELECT" ? 0
           : [...list.options].find((o) => o.value === wanted)?.value
           ?? [...list.options].find((o) => o.label.trim().toLowerCase() === wanted.trim().toLowerCase())?.value"""
-        value = await self._do(found.evaluate(by_words, option, timeout=self.step_s * 1000), self.step_s + 1)
-        if value == 0:
-            raise PageFault("Element is not a <select>")
-        if not isinstance(value, str):
-            raise PageFault(f"there is no option {option!r}")
+        until = time.monotonic() + self.step_s  # an option may come with the page's data
+        while not isinstance(
+            value := await self._do(found.evaluate(by_words, option, timeout=self.step_s * 1000), 3), str
+        ):
+            if value == 0:
+                raise PageFault("Element is not a <select>")
+            if time.monotonic() > until:
+                raise PageFault(f"there is no option {option!r}")
+            await asyncio.sleep(OPTION_POLL_S)
         await self._do(found.select_option(value, timeout=self.step_s * 1000), self.step_s + 1)
 
     async def tick(self, selector: str, *, on: bool) -> None:
@@ -438,12 +446,24 @@ class _Answers:
         origin, top = request.headers.get("origin", ""), self._is_top(request)
         asked = Request(request.method, request.url, request.resource_type, origin, top)
         offline = self.tab is not None and self.tab.offline
-        answer = None if offline or self.count > MAX_REQUESTS else await self.respond(asked)
+        answer = None if offline or self.count > MAX_REQUESTS else await self._answer(asked)
         with suppress(Error):  # the page may be gone by now
             if answer is None:
                 await route.abort("blockedbyclient")
             else:
                 await route.fulfill(status=answer.status, headers=dict(answer.headers), body=answer.body)
+
+    async def _answer(self, asked: Request) -> Answer | None:
+        """Playwright hands over no request that a redirect makes, so it is followed here: a document by a page that
+        leads on, since relative addresses in it count from where it stands."""
+        answer = await self.respond(asked)
+        if answer is None or answer.status != 301:
+            return answer
+        there = urljoin(asked.url, answer.headers["location"])
+        if asked.kind != "document":
+            return await self.respond(replace(asked, url=there))
+        leads_on = f"<!doctype html><script>location.replace({json.dumps(there)} + location.hash)</script>"
+        return Answer(200, {"content-type": "text/html"}, leads_on.encode())
 
     def _is_top(self, request: "playwright.Request") -> bool:
         from playwright.async_api import Error

@@ -3,11 +3,10 @@
 import asyncio
 import contextlib
 import json
-import mimetypes
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote as encoded
 from urllib.parse import unquote, urlsplit
 
 import httpx
@@ -16,8 +15,10 @@ from agent import net
 from agent.browser.chromium import Answer, Request
 from agent.errors import Blocked
 from agent.net import Resource
+from agent.publish.media_types import media_type
+from agent.publish.routing import Served, serve
 from agent.quoting import nearest, quote
-from agent.workspace import INDEX, sha256
+from agent.workspace import sha256
 
 # Hosts that a page may use although neither brief nor checks name them.
 LIBRARY_HOSTS = frozenset(
@@ -32,8 +33,10 @@ MAX_RESOURCE_BYTES = 10_000_000
 FETCH_S = 8.0
 CACHE_S = 86_400.0
 MAX_CACHED = 2_000  # files
+MAX_CACHED_BYTES = 1_000_000_000
 PROBE_URL = "https://probe.example/sample"  # what `?url=` is given
 LIBRARIES = ("script", "stylesheet", "font")
+OUTSIDE = Served(404)  # another site of the same owner, of which nothing is known
 _PIXEL = bytes.fromhex(
     "89504e470d0a1a0a0000000d49484452000000010000000108000000003a7e9b550000000a49444154789c63f80f00010101"
     "00b138f6140000000049454e44ae426082"
@@ -72,22 +75,28 @@ class Sources:
         return await self._elsewhere(request, url, host)
 
     def _own(self, url: str) -> Answer:
-        """As GitHub Pages does: folders have an index, pages need no ending, outside the site there is nothing."""
-        address = url.split("?")[0]
+        """What GitHub Pages answer, for the site and for what lies around it."""
+        address, mark, query = url.partition("?")
+        if f"{address}/" == self.base_url:
+            return Answer(301, {"location": f"{self.base_url}{mark}{query}"}, b"")
         inside = address.startswith(self.base_url)
         path = unquote(address[len(self.base_url) :])
-        found = next((p for p in (path, f"{path}{INDEX}", f"{path}/{INDEX}", f"{path}.html") if p in self._files), None)
-        if inside and found is not None:
-            self.read.add(found)
-            return Answer(200, {"content-type": media_type(found)}, self._files[found])
-        if not address.endswith("/favicon.ico"):
+        served = serve(self._files, path) if inside else OUTSIDE
+        if served.status == 301:
+            return Answer(301, {"location": f"{self.base_url}{encoded(served.folder)}{mark}{query}"}, b"")
+        if served.status == 200 and served.file:
+            self.read.add(served.file)
+        elif not address.endswith("/favicon.ico"):
             self.missing[unquote(address[len(self._origin) :])] = (
                 f"there is no such file; {nearest(path, self._files)}"
                 if inside
                 else f"that is outside the site, which lies under {quote(urlsplit(self.base_url).path)}: "
                 "use a relative address"
             )
-        return Answer(404, {"content-type": "text/html"}, b"not found")
+        if served.file is None:
+            return Answer(404, {"content-type": media_type("404.html")}, b"not found")
+        headers = {"content-type": media_type(served.file), "access-control-allow-origin": "*"}
+        return Answer(served.status, headers, self._files[served.file])
 
     async def _elsewhere(self, request: Request, url: str, host: str) -> Answer | None:
         try:
@@ -104,11 +113,12 @@ class Sources:
 
 
 class Fetcher:
-    """Fetches through the guarded client; what a CDN served is kept on disk for a day."""
+    """Fetches through the guarded client; what a CDN served is kept for a day, the newest `max_cached_bytes`."""
 
-    def __init__(self, http: httpx.AsyncClient, folder: Path) -> None:
+    def __init__(self, http: httpx.AsyncClient, folder: Path, *, max_cached_bytes: int = MAX_CACHED_BYTES) -> None:
         self._http = http
         self._folder = folder
+        self._max_cached_bytes = max_cached_bytes
 
     async def __call__(self, url: str, hosts: frozenset[str]) -> Resource:
         """Raises Blocked, httpx.HTTPError."""
@@ -118,14 +128,8 @@ class Fetcher:
             return found
         found = await net.get(self._http, url, max_bytes=MAX_RESOURCE_BYTES, allowed_hosts=hosts)
         if keep:
-            await asyncio.to_thread(_keep, kept, found)
+            await asyncio.to_thread(_keep, kept, found, self._max_cached_bytes)
         return found
-
-
-def media_type(path: str) -> str:
-    guessed = mimetypes.guess_type(path)[0] or "application/octet-stream"
-    text = guessed.startswith("text/") or guessed.endswith(("javascript", "json", "xml"))
-    return f"{guessed}; charset=utf-8" if text else guessed
 
 
 def _headers(resource: Resource, origin: str) -> dict[str, str]:
@@ -151,28 +155,18 @@ def _cached(path: Path) -> Resource | None:
     return None
 
 
-def _keep(path: Path, resource: Resource) -> None:
+def _keep(path: Path, resource: Resource, max_bytes: int) -> None:
     """A full disk costs a fetch, no more."""
     head = json.dumps({"media_type": resource.media_type, "allow_origin": resource.allow_origin}).encode()
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        for old in sorted(path.parent.iterdir(), key=lambda kept: kept.stat().st_mtime)[: -MAX_CACHED + 1]:
-            old.unlink()
         part = path.with_suffix(".part")
         part.write_bytes(head + b"\n" + resource.body)
         part.replace(path)
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """URL → bytes: the internet of a test."""
-
-    resources: Mapping[str, Resource]
-
-    async def __call__(self, url: str, _hosts: frozenset[str]) -> Resource:
-        if url in self.resources:
-            return self.resources[url]
-        request, headers = httpx.Request("GET", url), {"Access-Control-Allow-Origin": "*"}
-        raise httpx.HTTPStatusError(
-            "not recorded", request=request, response=httpx.Response(404, headers=headers, request=request)
-        )
+        left_bytes = max_bytes
+        for number, kept in enumerate(
+            sorted(path.parent.iterdir(), key=lambda kept: kept.stat().st_mtime, reverse=True), start=1
+        ):
+            left_bytes -= kept.stat().st_size
+            if left_bytes < 0 or number > MAX_CACHED:
+                kept.unlink(missing_ok=True)

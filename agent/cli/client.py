@@ -1,4 +1,4 @@
-"""The evaluator's side of the door: a task file is read, sent and watched over HTTP."""
+"""A client of the API: reads task files, sends them and asks for their status."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,8 @@ from uuid import uuid4
 import httpx
 from pydantic import ValidationError
 
-from agent.cli.show import Status, plain
+from agent.api.schema import TaskStatus
+from agent.cli.show import plain
 from agent.errors import AgentError
 from agent.records import Json
 
@@ -33,25 +34,25 @@ def new_nonce() -> str:
     return str(uuid4())
 
 
-def client() -> httpx.AsyncClient:
+def open_client() -> httpx.AsyncClient:
     """Proxies of the environment are not for services on this machine."""
     return httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False)
 
 
-async def send(http: httpx.AsyncClient, url: str, task: Json) -> tuple[str, str]:
+async def send_task(http: httpx.AsyncClient, url: str, task: Json) -> tuple[str, str]:
     """Accepted or duplicate, and the address of the task's status. Raises AgentError with the service's sentence."""
     answer = _json(await _request(http, "POST", url, task), url)
     if not isinstance(answer.get("status_url"), str):
-        raise AgentError(f"{url} took the task but named no status_url: is it this service?")
+        raise AgentError(f"{url} accepted the task without a status_url: is it this service?")
     return str(answer.get("status")), urljoin(url, answer["status_url"])
 
 
-async def look(http: httpx.AsyncClient, status_url: str) -> Status:
+async def get_status(http: httpx.AsyncClient, status_url: str) -> TaskStatus:
     """The task's status now. Raises AgentError."""
     try:
-        return Status.model_validate(_json(await _request(http, "GET", status_url), status_url))
+        return TaskStatus.model_validate(_json(await _request(http, "GET", status_url), status_url))
     except ValidationError:
-        raise AgentError(f"{status_url} answered something that is no status of a task") from None
+        raise AgentError(f"{status_url} did not answer with the status of a task") from None
 
 
 async def _request(http: httpx.AsyncClient, method: str, url: str, body: Json | None = None) -> httpx.Response:
@@ -72,5 +73,5 @@ def _json(response: httpx.Response, url: str) -> Json:
         sentence = answer.get("error") if isinstance(answer, dict) else None
         raise AgentError(f"{url} answered {response.status_code}: {plain(sentence or response.reason_phrase)}")
     if not isinstance(answer, dict):
-        raise AgentError(f"{url} answered no JSON object: is it this service?")
+        raise AgentError(f"{url} did not answer with a JSON object: is it this service?")
     return answer

@@ -1,10 +1,11 @@
-"""What would stand in the way of the next task, found before it comes and before money is spent."""
+"""Checks settings, token permissions, model and browser before a task comes and before money is spent."""
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing, closing
 from dataclasses import dataclass
+from ipaddress import ip_address
 from tempfile import TemporaryFile
 from urllib.parse import urlsplit
 
@@ -13,43 +14,50 @@ from rich.table import Table
 from rich.text import Text
 
 from agent import net, telemetry
-from agent.api.access import is_loopback
 from agent.api.servers import listen
 from agent.browser.chromium import Browser
 from agent.cli.show import mark, plain, span
 from agent.errors import AgentError, ConfigError, NoSandbox
-from agent.llm.choice import NO_MODEL, ModelChoice, choose_models, open_model
+from agent.llm.choice import (
+    NO_MODEL,
+    ModelChoice,
+    all_models,
+    choose_models,
+    choose_review_model,
+    open_model,
+    open_review_model,
+)
+from agent.llm.model import ModelRequest
 from agent.prompts import Prompts
 from agent.publish.git import Repositories
 from agent.publish.github.publisher import GitHubPublisher
-from agent.records import Profile
+from agent.records import Capabilities
 from agent.sandbox.sandbox import Sandbox
-from agent.service import open_publisher
+from agent.service import local_url, open_publisher
 from agent.settings import MIN_SECRET_CHARS, Settings
 from agent.store import Store
 
 QUESTION = "Answer with the one word: ready"
 ANSWER_S = 60.0
 HEALTHZ_S = 2.0
-ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - compared with, never bound
 WHOLE_PROMPTS = ("silent.md.j2", "stalled.md.j2", "system.md.j2")  # those that need no variables
 TASK_PROMPT = "task.md.j2"
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What was looked at and what was found; when it must be mended, the remedy too."""
+    """What was examined and what was found; if it must be fixed, also how."""
 
     what: str
     healthy: bool
     found: str
 
 
-Look = Callable[[Settings], Awaitable[str]]  # what was found; raises AgentError with the remedy
+Examination = Callable[[Settings], Awaitable[str]]  # what was found; raises AgentError with the fix
 
 
 async def examine(*, call: bool = False) -> list[Diagnosis]:
-    """Looks at everything, whatever is wrong with the rest. `call` asks the model one tiny question, for money."""
+    """Examines everything, even if one part is wrong. `call` asks the model one tiny question, for money."""
     diagnoses = []
     try:
         settings = Settings.load()
@@ -59,13 +67,13 @@ async def examine(*, call: bool = False) -> list[Diagnosis]:
             settings = Settings.load(secret="x" * MIN_SECRET_CHARS)
         except ConfigError:
             return diagnoses
-    looks = LOOKS | ({"model answers": answer} if call else {})
-    return diagnoses + [await _diagnosis(what, look, settings) for what, look in looks.items()]
+    examinations = EXAMINATIONS | ({"model answers": ask_model} if call else {})
+    return diagnoses + [await _diagnosis(what, check, settings) for what, check in examinations.items()]
 
 
-async def _diagnosis(what: str, look: Look, settings: Settings) -> Diagnosis:
+async def _diagnosis(what: str, check: Examination, settings: Settings) -> Diagnosis:
     try:
-        return Diagnosis(what, True, await look(settings))
+        return Diagnosis(what, True, await check(settings))
     except AgentError as error:
         return Diagnosis(what, False, str(error))
 
@@ -81,7 +89,7 @@ def table(diagnoses: Sequence[Diagnosis]) -> Table:
 async def secret(settings: Settings) -> str:
     length = len(settings.secret.get_secret_value())
     if length < MIN_SECRET_CHARS:
-        raise ConfigError(f"SECRET has {length} characters, too few to keep it out of logs and sites: use 12 or more")
+        raise ConfigError(f"SECRET has {length} characters, too few to recognise it in logs and sites: use 12 or more")
     return f"{length} characters"
 
 
@@ -96,6 +104,16 @@ async def model(settings: Settings) -> str:
     return ", then ".join(origin(choice, settings) for choice in choices)
 
 
+async def review_model(settings: Settings) -> str:
+    choice = choose_review_model(settings)
+    if choice is None or settings.review_model is None:
+        return "LLM_MODEL reads and judges too"
+    if choice.lacks_key:
+        raise ConfigError(f"{choice.name} has no key: set {choice.key_variable} or change {choice.name_variable}")
+    open_review_model(settings)
+    return origin(choice, settings)
+
+
 def origin(choice: ModelChoice, settings: Settings) -> str:
     """The model and the variables that it comes from."""
     if choice.name_variable == "LLM_MODEL" and settings.llm_model is None:
@@ -104,31 +122,34 @@ def origin(choice: ModelChoice, settings: Settings) -> str:
     return f"{choice.name}, named by {choice.name_variable}{key}"
 
 
-async def profiles(settings: Settings) -> str:
-    choices = choose_models(settings)
+async def capabilities(settings: Settings) -> str:
+    choices = all_models(settings)
     try:
         with closing(await asyncio.to_thread(Store, settings.database)) as store:
-            known = {profile.key: profile for profile in store.profiles([choice.profile_key for choice in choices])}
-    except ConfigError:  # which the database's own line tells
-        return "unknown while the database does not answer"
-    return "; ".join(f"{choice.name}: {_abilities(known.get(choice.profile_key))}" for choice in choices) or "no model"
+            known = {one.key: one for one in store.capabilities([choice.capabilities_key for choice in choices])}
+    except ConfigError:  # the line of the database says why
+        return "unknown until the database answers"
+    return (
+        "; ".join(f"{choice.name}: {_abilities(known.get(choice.capabilities_key))}" for choice in choices)
+        or "no model"
+    )
 
 
-def _abilities(profile: Profile | None) -> str:
-    if profile is None:
-        return "not probed, so what it can do is found out as tasks run: main.py probe asks it"
-    named = {"tools": profile.tools, "parallel calls": profile.parallel, "images": profile.images}
+def _abilities(known: Capabilities | None) -> str:
+    if known is None:
+        return "not probed, so tasks find out what it can do: main.py probe asks it"
+    named = {"tools": known.tools, "parallel calls": known.parallel, "images": known.images}
     found = ", ".join(name if can else f"no {name}" for name, can in named.items() if can is not None)
-    return f"probed {span(time.time() - profile.made_at)} ago: {found or 'nothing could be told'}"
+    return f"probed {span(time.time() - known.made_at)} ago: {found or 'nothing could be told'}"
 
 
-async def answer(settings: Settings) -> str:
+async def ask_model(settings: Settings) -> str:
     """Spends a few tokens."""
     asked = open_model(settings)
     if asked is None:
         raise ConfigError(NO_MODEL)
     began = time.monotonic()
-    reply = await asked.complete([{"role": "user", "content": QUESTION}], [], timeout_s=ANSWER_S)
+    reply = await asked.complete(ModelRequest([{"role": "user", "content": QUESTION}], timeout_s=ANSWER_S))
     tokens = reply.usage.prompt_tokens + reply.usage.completion_tokens
     return f"{reply.model} said {reply.text[:40]!r} after {time.monotonic() - began:.1f} s, {tokens} tokens"
 
@@ -144,7 +165,7 @@ async def browser(settings: Settings) -> str:
 
 
 async def run_python(settings: Settings) -> str:
-    """A tool less stands in no task's way."""
+    """Tasks run without this tool, too."""
     try:
         return await Sandbox(hidden=[settings.data_dir]).start()
     except NoSandbox as error:
@@ -188,11 +209,11 @@ async def _free(settings: Settings, number: int, setting: str) -> str:
 
 
 async def _is_running(settings: Settings) -> bool:
-    """Whether this very service answers on PORT: then its ports are taken for a good reason."""
-    host = "localhost" if settings.host in ANY_ADDRESS else settings.host
+    """Whether the service itself has PORT and SITES_PORT."""
+    url = f"{local_url(settings.host, settings.port)}/healthz"
     try:
         async with httpx.AsyncClient(trust_env=False, timeout=HEALTHZ_S) as http:
-            return bool((await http.get(f"http://{host}:{settings.port}/healthz")).json() == {"status": "ok"})
+            return bool((await http.get(url)).json() == {"status": "ok"})
     except (httpx.HTTPError, ValueError):
         return False
 
@@ -202,11 +223,11 @@ async def sites_url(settings: Settings) -> str:
     name = url.hostname or ""
     if name == settings.host:
         raise ConfigError(f"SITES_URL is on {name} like the API: another port is not enough, give it another host name")
-    if _is_public(settings) and is_loopback(name):
+    if _is_public(settings) and _is_loopback(name):
         raise ConfigError(
             f"HOST lets other machines in, but {settings.sites_url} is this machine: set a public SITES_URL"
         )
-    if is_loopback(name) and url.port not in (settings.sites_port, settings.port):
+    if _is_loopback(name) and url.port not in (settings.sites_port, settings.port):
         raise ConfigError(
             f"no site is served at {settings.sites_url}: set SITES_URL to http://{name}:{settings.sites_port}"
         )
@@ -227,9 +248,8 @@ async def publisher(settings: Settings) -> str:
 async def admin_token(settings: Settings) -> str:
     if settings.admin_token:
         return "set"
-    if _is_public(settings):
-        raise ConfigError("HOST lets other machines in, but dashboard and metrics stay shut for them: set ADMIN_TOKEN")
-    return "not needed while HOST is this machine"
+    place = "DATABASE_URL" if not settings.database.startswith("sqlite") else settings.data_dir / "admin_token"
+    return f"not set: serve makes one, prints it and keeps it in {place}"
 
 
 async def callbacks(settings: Settings) -> str:
@@ -239,7 +259,10 @@ async def callbacks(settings: Settings) -> str:
 
 
 async def contact(settings: Settings) -> str:
-    return settings.contact or "not set: some public APIs, such as data.sec.gov, refuse who does not say whom to ask"
+    return (
+        settings.contact
+        or "not set: some public APIs, such as data.sec.gov, refuse requests that do not say whom to ask"
+    )
 
 
 async def prompts(settings: Settings) -> str:
@@ -266,17 +289,28 @@ async def limits(settings: Settings) -> str:
 
 
 def _is_public(settings: Settings) -> bool:
-    return not is_loopback(settings.host)
+    return not _is_loopback(settings.host)
 
 
-LOOKS: dict[str, Look] = {
+def _is_loopback(name: str) -> bool:
+    """Whether it is localhost or a loopback address; a name is never looked up."""
+    if name == "localhost":
+        return True
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+EXAMINATIONS: dict[str, Examination] = {
     "SECRET": secret,
     "model": model,
+    "REVIEW_MODEL": review_model,
     "BROWSER": browser,
     "run_python": run_python,
     "DATA_DIR": data_dir,
     "database": database,
-    "profile": profiles,
+    "capabilities": capabilities,
     "PORT": port,
     "SITES_PORT": sites_port,
     "SITES_URL": sites_url,

@@ -1,4 +1,4 @@
-"""The commands for people. Whatever goes wrong is one sentence with its remedy, never a traceback."""
+"""The commands for people. Whatever goes wrong is one sentence that says what to do, never a traceback."""
 
 import asyncio
 import json
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from agent.settings import Settings
     from agent.store import Store
 
-BAD_END = 1  # what was asked for was done, and came to a bad end
-REFUSED = 2  # it could not be done; the sentence says why
+BAD_END = 1  # the command did its work, and the result is bad
+REFUSED = 2  # the command could not do its work; the sentence says why
 PIPE_COLUMNS = 140  # how wide a table is where there is no terminal
 
 app = typer.Typer(
@@ -30,14 +30,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-TaskFile = Annotated[Path, typer.Argument(metavar="FILE", help="A task as JSON; keys that begin with _ are left out.")]
+TaskFile = Annotated[Path, typer.Argument(metavar="FILE", help="A task as JSON; keys that begin with _ are ignored.")]
 TaskId = Annotated[str, typer.Argument(metavar="ID", help="The id that the POST answered.")]
 
 
 def main() -> None:
     """Runs the command line and ends the process."""
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a ✓ is no reason to fail on an ASCII terminal
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # an ASCII terminal cannot print ✓
     try:
         app()
     except AgentError as error:
@@ -54,21 +54,23 @@ def default(context: typer.Context) -> None:
 @app.command()
 def serve() -> None:
     """Serve the API on PORT and the sites on SITES_PORT."""
-    from agent.api import app as web
+    from agent.api import app as api
     from agent.settings import Settings
 
-    web.serve(Settings.load())
+    api.serve(Settings.load())
 
 
 @app.command()
 def demo(
     once: Annotated[bool, typer.Option("--once", help="End by itself instead of going on serving.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The last line of the output is the result as JSON.")] = False,
-    live: Annotated[bool, typer.Option("--live", help="Ask the model of the environment, not the replay.")] = False,
+    live: Annotated[
+        bool, typer.Option("--live", help="Ask the live model of the environment, not the recording.")
+    ] = False,
     port: Annotated[int | None, typer.Option(help="Port of the API; a free one unless PORT is set.")] = None,
-    github: Annotated[bool, typer.Option("--github", help="Publish to a GitHub Pages of its own on loopback.")] = False,
+    github: Annotated[bool, typer.Option("--github", help="Publish to a GitHub double on loopback.")] = False,
 ) -> None:
-    """Two rounds of a task on this machine, end to end, graded by an evaluator of its own."""
+    """Take a task through two rounds on this machine, graded by an evaluator of its own."""
     from agent.cli.demo.demo import REPLAY, play
 
     model = {} if live else REPLAY
@@ -101,12 +103,12 @@ def send(
 async def _send(task: dict[str, Any], url: str, *, wait: bool) -> int:
     from agent.cli import client, show
 
-    async with client.client() as http:
-        answer, status_url = await client.send(http, url, task)
+    async with client.open_client() as http:
+        answer, status_url = await client.send_task(http, url, task)
         typer.echo(f"{show.plain(answer)}: {show.plain(status_url)}")
         if not wait:
             return 0
-        status = await show.follow(lambda: client.look(http, status_url), _console(), "task")
+        status = await show.follow(lambda: client.get_status(http, status_url), _console(), "task")
     _console().print(show.record(status, now=time.time()))
     return 0 if status.passed else BAD_END
 
@@ -117,34 +119,20 @@ def run(
     data: Annotated[Path | None, typer.Option(help="Its DATA_DIR instead of DATA_DIR/run.")] = None,
 ) -> None:
     """Build one task in this process. The site and the call back stay on this machine."""
-    from agent.cli import client, probe
+    from agent.cli import run
 
-    task, settings = client.read_task(file) | {"nonce": client.new_nonce()}, _settings()
-    data_dir = data or settings.data_dir / "run"
-    probe.lend(settings, data_dir)
-    raise typer.Exit(asyncio.run(_run(task, data_dir)))
-
-
-async def _run(task: dict[str, Any], data_dir: Path) -> int:
-    from agent.cli import show
-    from agent.cli.demo.harness import venue
-
-    async with venue(_console(), data_dir, port=0, model={}) as place:
-        status, _ = await place.deliver(task, "task")
-    _console().print(show.record(status, now=time.time()))
-    if status.publication:
-        name = status.publication.repo_url.rpartition("/")[2]
-        typer.echo(f"Nothing is served any more. To look at the site: git clone {data_dir / 'repositories' / name}")
-    return 0 if status.passed else BAD_END
+    passed = asyncio.run(run.run(file, _settings(), data, _console()))
+    raise typer.Exit(0 if passed else BAD_END)
 
 
 @app.command()
 def show(task_id: TaskId) -> None:
-    """All that is known about a task of DATA_DIR or DATABASE_URL."""
+    """Show everything known about a task of DATA_DIR or DATABASE_URL."""
+    from agent.api.schema import TaskStatus
     from agent.cli import show
 
     with _store(_settings(), task_id) as store:
-        status = show.status_of(store.view(task_id))
+        status = TaskStatus.of(store.view(task_id))
     _console().print(show.record(status, now=time.time()))
 
 
@@ -200,11 +188,11 @@ def probe(
         typer.echo(json.dumps(probe.as_json(probed)))
     else:
         _console().print(probe.table(probed))
-    raise typer.Exit(0 if all(one.profile for one in probed) else BAD_END)
+    raise typer.Exit(0 if all(one.capabilities for one in probed) else BAD_END)
 
 
 def _settings() -> "Settings":
-    """For commands that take no request, and so need no SECRET."""
+    """For commands that accept no request, and so need no SECRET."""
     from agent.cli.client import new_nonce
     from agent.settings import Settings
 

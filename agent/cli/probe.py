@@ -1,4 +1,4 @@
-"""Asks every configured model what it can do, keeps and shows the answers: about 2,000 tokens a model."""
+"""Asks every configured model what it can do; keeps and shows the answers. About 2,000 tokens a model."""
 
 import asyncio
 import time
@@ -14,12 +14,11 @@ from rich.text import Text
 from agent.cli.show import mark, plain
 from agent.errors import ConfigError
 from agent.events import Redactor
-from agent.llm.capabilities import Interview, Line
-from agent.llm.choice import NO_MODEL, ModelChoice, choose_models
+from agent.llm.capabilities import Line, Probe
+from agent.llm.choice import NO_MODEL, ModelChoice, all_models, choose_models
 from agent.llm.gateway import Gateway
-from agent.llm.providers import REPLAY
 from agent.prompts import Prompts
-from agent.records import Json, Profile
+from agent.records import Capabilities, Json
 from agent.settings import Settings
 from agent.store import Store
 from agent.tools import registry
@@ -27,20 +26,20 @@ from agent.tools import registry
 
 @dataclass(frozen=True)
 class Probed:
-    """One model. `profile` is None when it could not be reached: then the profile it had is kept."""
+    """One model. `capabilities` is None when it could not be reached: then what was known of it is kept."""
 
     model: str
     lines: Sequence[Line]
-    profile: Profile | None
+    capabilities: Capabilities | None
 
 
 async def probe(settings: Settings) -> list[Probed]:
     """Every model that may be called, the first one first. Raises ConfigError when there is none."""
-    choices = choose_models(settings)
+    choices = [choice for choice in all_models(settings) if not choice.is_recording]
+    if recorded := [choice for choice in choose_models(settings)[:1] if choice.is_recording and not choices]:
+        raise ConfigError(f"{recorded[0].name} is a recording and can do nothing else: set LLM_MODEL to a live model")
     if not choices:
         raise ConfigError(NO_MODEL)
-    if choices[0].provider == REPLAY:
-        raise ConfigError(f"{choices[0].name} is a recording and can do nothing else: set LLM_MODEL to a live model")
     with suppress(OSError):  # then the store says what is wrong
         settings.data_dir.mkdir(parents=True, exist_ok=True)
     with closing(await asyncio.to_thread(Store, settings.database)) as store:
@@ -49,26 +48,26 @@ async def probe(settings: Settings) -> list[Probed]:
 
 async def _probed(choice: ModelChoice, settings: Settings, store: Store) -> Probed:
     prompts = Prompts(settings.prompts_dir)
-    nothing_yet = Profile(key=choice.profile_key, made_at=time.time())
-    interview = Interview(Gateway([choice], prompts=prompts), nothing_yet, schemas=registry.schemas(), prompts=prompts)
-    await interview.hold()
-    if interview.reached:
-        await asyncio.to_thread(store.put_profile, interview.profile)
+    nothing_yet = Capabilities(key=choice.capabilities_key, made_at=time.time())
+    asked = Probe(Gateway([choice], prompts=prompts), nothing_yet, schemas=registry.schemas(), prompts=prompts)
+    await asked.run()
+    if asked.reached:
+        await asyncio.to_thread(store.put_capabilities, asked.capabilities)
     clean = Redactor(settings.secret_values).clean  # a provider may repeat the key that it was sent
-    lines = [Line(line.what, line.verdict, plain(clean(line.found))) for line in interview.lines]
-    return Probed(choice.name, lines, interview.profile if interview.reached else None)
+    lines = [Line(line.what, line.verdict, plain(clean(line.found))) for line in asked.lines]
+    return Probed(choice.name, lines, asked.capabilities if asked.reached else None)
 
 
-def lend(settings: Settings, data_dir: Path) -> None:
-    """What is known of the models goes to a DATA_DIR of its own too, as `run` has one. Raises ConfigError."""
+def copy_profiles(settings: Settings, data_dir: Path) -> None:
+    """Gives another DATA_DIR what is known of the models. Raises ConfigError."""
     if not settings.database_url and not settings.data_dir.is_dir():
         return
     with suppress(OSError):
         data_dir.mkdir(parents=True, exist_ok=True)
     own = settings.model_copy(update={"data_dir": data_dir, "database_url": None})
     with closing(Store(settings.database)) as here, closing(Store(own.database)) as there:
-        for profile in here.profiles([choice.profile_key for choice in choose_models(settings)]):
-            there.put_profile(profile)
+        for known in here.capabilities([choice.capabilities_key for choice in all_models(settings)]):
+            there.put_capabilities(known)
 
 
 def table(probed: Sequence[Probed]) -> RenderableType:
@@ -79,9 +78,9 @@ def _parts(one: Probed) -> Sequence[RenderableType]:
     rows = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     for line in one.lines:
         rows.add_row(mark(line.verdict), Text(line.what), Text(line.found))
-    if one.profile is None:
+    if one.capabilities is None:
         return Text(one.model, style="bold"), rows
-    usage = one.profile.usage
+    usage = one.capabilities.usage
     tokens = usage.prompt_tokens + usage.completion_tokens
     return Text(one.model, style="bold"), rows, Text(f"{usage.model_calls} answers, {tokens:,} tokens", style="dim")
 
@@ -90,7 +89,7 @@ def as_json(probed: Sequence[Probed]) -> list[Json]:
     return [
         {
             "model": one.model,
-            "profile": one.profile and one.profile.model_dump(mode="json"),
+            "capabilities": one.capabilities and one.capabilities.model_dump(mode="json"),
             "lines": [{"what": line.what, "verdict": line.verdict, "found": line.found} for line in one.lines],
         }
         for one in probed

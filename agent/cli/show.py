@@ -1,120 +1,27 @@
-"""A task on a terminal: one line while it runs, the whole record when asked. Every word of it is hostile text."""
+"""A task on a terminal: one line while it runs, or the whole record. Every word of it is hostile text."""
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import nullcontext
-from datetime import datetime
+from datetime import UTC, datetime
 
-from pydantic import BaseModel, ConfigDict
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from agent.api.routes import describe
-from agent.records import FINAL_STATES, Publication, Skipped, State, Verdict
-from agent.store import NotificationState, TaskView
+from agent.api.schema import CheckStatus, NotificationStatus, Spent, TaskStatus
+from agent.records import Fetched, State, Verdict
 
 MARKS: dict[Verdict, tuple[str, str]] = {"pass": ("✓", "green"), "fail": ("✗", "red"), "unknown": ("?", "yellow")}
 STATE_STYLES: dict[State, str] = {"done": "green", "failed": "red", "cancelled": "yellow"}
 POLL_S = 0.15
 
 
-class _Part(BaseModel):
-    """A part of the service's answer; keys that a newer service adds are no error."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class CheckLine(_Part):
-    id: str
-    text: str
-    verdict: Verdict
-    evidence: str
-
-
-class AttemptLine(_Part):
-    at: datetime
-    status: int | None
-    error: str | None
-
-
-class FetchedLine(_Part):
-    url: str
-    at: datetime
-    status: int | None
-    size_bytes: int
-    sha256: str
-    path: str
-    error: str | None
-
-
-class NotificationPart(_Part):
-    state: NotificationState
-    attempts: tuple[AttemptLine, ...] = ()
-
-
-class UsagePart(_Part):
-    model_calls: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    cost_usd: float | None = None
-    failed_calls: int = 0
-    by_model: dict[str, "UsagePart"] = {}
-    by_stage: dict[str, "UsagePart"] = {}
-    seconds: dict[str, float] = {}
-
-
-class Status(_Part):
-    """What `GET /tasks/{id}` answers, typed; the store's view of a task has the same shape."""
-
-    id: str
-    task: str
-    round: int
-    state: State
-    stage: str
-    received_at: datetime
-    deadline_at: datetime
-    checks: tuple[CheckLine, ...]
-    skipped: tuple[Skipped, ...]
-    fetched: tuple[FetchedLine, ...] = ()
-    publication: Publication | None
-    notification: NotificationPart
-    usage: UsagePart
-    browser: str = ""
-    sandbox: str = ""
-    screenshots: tuple[str, ...] = ()
-    stopped_by: str | None
-    error: str | None
-
-    @property
-    def ended(self) -> bool:
-        return self.state in FINAL_STATES
-
-    @property
-    def answered(self) -> bool:
-        """Ended, and the evaluator was called at least once if there was anything to tell."""
-        notified = self.notification.attempts or self.notification.state != "pending"
-        return self.ended and (self.state != "done" or bool(notified))
-
-    @property
-    def passed(self) -> bool:
-        """Published, and no check failed."""
-        return self.state == "done" and self.publication is not None and not self.count("fail")
-
-    def count(self, verdict: Verdict) -> int:
-        return sum(check.verdict == verdict for check in self.checks)
-
-
-def status_of(view: TaskView) -> Status:
-    """The status of a task of our own store: exactly what its address would answer."""
-    return Status.model_validate(describe(view))
-
-
-def record(status: Status, *, now: float) -> RenderableType:
-    """All that is known about a task."""
+def record(status: TaskStatus, *, now: float) -> RenderableType:
+    """Everything known about a task."""
     parts: list[RenderableType] = [_facts(status, now)]
     if status.checks:
         parts += [Text(), check_table(status.checks)]
@@ -123,7 +30,7 @@ def record(status: Status, *, now: float) -> RenderableType:
     return Group(*parts)
 
 
-def check_table(checks: Iterable[CheckLine]) -> Table:
+def check_table(checks: Iterable[CheckStatus]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", expand=True)
     for heading, ratio in (("", None), ("id", None), ("check", 2), ("evidence", 3)):
         table.add_column(heading, ratio=ratio, overflow="fold")
@@ -132,11 +39,11 @@ def check_table(checks: Iterable[CheckLine]) -> Table:
     return table
 
 
-async def follow(look: Callable[[], Awaitable[Status]], console: Console, label: str) -> Status:
-    """Shows a task until it is `answered`: a live block on a terminal, a line a change elsewhere."""
+async def follow(get_status: Callable[[], Awaitable[TaskStatus]], console: Console, label: str) -> TaskStatus:
+    """Shows a task until it is settled: a live block on a terminal, a line a change elsewhere."""
     began, last, spinner = time.monotonic(), "", Spinner("dots")
     with Live(console=console, transient=True) if console.is_terminal else nullcontext() as live:
-        while not (status := await look()).answered:
+        while not (status := await get_status()).settled:
             timed = f"{label}  {time.monotonic() - began:5.1f} s  {line(status)}"
             if live:
                 spinner.update(text=Text(timed))
@@ -150,8 +57,8 @@ async def follow(look: Callable[[], Awaitable[Status]], console: Console, label:
     return status
 
 
-def line(status: Status) -> str:
-    """How far a task is, without the time."""
+def line(status: TaskStatus) -> str:
+    """The progress of a task, without the time."""
     words = [status.stage if not status.ended else status.state]
     if status.checks:
         words.append(f"{status.count('pass')} of {len(status.checks)} checks pass")
@@ -170,27 +77,31 @@ def plain(text: object) -> str:
 
 
 def span(seconds: float) -> str:
-    """A length of time as people say it: 42 s, 3 min, 5 h, 2 days."""
+    """A length of time for people: 42 s, 3 min, 5 h, 2 days."""
     for size, unit in ((86_400, "days"), (3_600, "h"), (60, "min")):
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
     return f"{max(0.0, seconds):.0f} s"
 
 
-def _facts(status: Status, now: float) -> Table:
+def _utc(at: float) -> datetime:
+    return datetime.fromtimestamp(at, UTC)
+
+
+def _facts(status: TaskStatus, now: float) -> Table:
     table = Table.grid(padding=(0, 2))
     for name, value in _named_facts(status, now):
         table.add_row(Text(name, style="dim"), value if isinstance(value, Text) else Text(plain(value)))
     return table
 
 
-def _named_facts(status: Status, now: float) -> Iterator[tuple[str, str | Text]]:
-    received, deadline = status.received_at.timestamp(), status.deadline_at.timestamp()
+def _named_facts(status: TaskStatus, now: float) -> Iterator[tuple[str, str | Text]]:
+    received, deadline = status.received_at, status.deadline_at
     yield "task", f"{status.task}, round {status.round}"
     yield "id", status.id
     stage = "" if status.ended else f", {plain(status.stage)}"
     yield "state", Text(status.state + stage, style=STATE_STYLES.get(status.state, ""))
-    yield "received", f"{status.received_at:%Y-%m-%d %H:%M:%S %Z}, {span(now - received)} ago"
+    yield "received", f"{_utc(received):%Y-%m-%d %H:%M:%S %Z}, {span(now - received)} ago"
     yield "deadline", f"in {span(deadline - now)}" if deadline > now else f"{span(now - deadline)} ago"
     if status.publication:
         yield "pages", status.publication.pages_url
@@ -213,17 +124,17 @@ def _named_facts(status: Status, now: float) -> Iterator[tuple[str, str | Text]]
         yield "error", Text(plain(status.error), style="red")
 
 
-def _notification(notification: NotificationPart) -> str:
-    attempts = (f"{a.at:%H:%M:%S} {a.status or ''} {a.error or ''}".strip() for a in notification.attempts)
+def _notification(notification: NotificationStatus) -> str:
+    attempts = (f"{_utc(a.at):%H:%M:%S} {a.status or ''} {a.error or ''}".strip() for a in notification.attempts)
     return ", ".join((notification.state, *attempts))
 
 
-def _fetched(one: FetchedLine) -> str:
+def _fetched(one: Fetched) -> str:
     came = one.error or f"{one.status}, {one.size_bytes:,} bytes, sha256 {one.sha256[:12]}…"
-    return plain(f"{one.at:%H:%M:%S} {one.url}: {came}{f', saved as {one.path}' if one.path else ''}")
+    return plain(f"{_utc(one.at):%H:%M:%S} {one.url}: {came}{f', saved as {one.path}' if one.path else ''}")
 
 
-def _consumption(usage: UsagePart) -> str:
+def _consumption(usage: Spent) -> str:
     calls = f"{usage.model_calls} model call{'s' if usage.model_calls != 1 else ''}"
     return f"{calls} · {usage.prompt_tokens + usage.completion_tokens:,} tokens"
 
@@ -232,11 +143,11 @@ def _cost(cost_usd: float | None) -> str:
     return "cost unknown" if cost_usd is None else f"${cost_usd:.4f}"
 
 
-def _stages(status: Status) -> str:
+def _stages(status: TaskStatus) -> str:
     return plain(" → ".join(f"{stage} {seconds:.1f} s" for stage, seconds in status.usage.seconds.items()))
 
 
-def _brief_checks(status: Status) -> Table:
+def _brief_checks(status: TaskStatus) -> Table:
     checks = Table.grid(padding=(0, 1))
     for check in status.checks:
         checks.add_row(mark(check.verdict), Text(plain(check.text), no_wrap=True, overflow="ellipsis", style="dim"))

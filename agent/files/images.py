@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 from agent.errors import ToolError
+from agent.files.base import ConversionOptions, Converter, Kind, Rendering, Window
 
 FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP")
 MAX_PIXELS = 25_000_000  # decoded, some 100 MB
@@ -21,6 +22,8 @@ MAX_SIDE = 8_000  # of an image that is made
 QUALITY = {"JPEG": {"quality": 88}, "WEBP": {"quality": 85}, "PNG": {}}
 MAIN_COLOURS = 5
 SAMPLE_SIDE = 100  # pixels looked at along each side, to tell the main colours
+PALETTE_COLOURS = 8  # of a palette that are named
+MAX_PALETTE_PIXELS = 4_000_000  # beyond them its palette is not counted
 SHADE_BITS = 5  # colours that differ only in the last five bits of a channel are counted as one
 SEEN_SIDE = 1_024  # pixels of the longer side; beyond it providers scale down themselves, and charge for more
 SEEN_PNG_BYTES = 300_000  # a larger PNG is a photograph, which goes as JPEG
@@ -35,9 +38,20 @@ def image_facts(data: bytes) -> str | None:
         with opened_image(data) as image:
             facts = header or f"{image.format} image, {image.width} x {image.height} pixels"
             moving = ", animated" if getattr(image, "is_animated", False) else ""
-            return f"{facts}{moving}, mode {image.mode}, main colours {_main_colours(image)}"
+            return f"{facts}{moving}, mode {image.mode}{_palette(image)}, main colours {_main_colours(image)}"
     except ToolError as error:
         return header and f"{header}, not decoded: {error}"
+
+
+def is_image(data: bytes) -> bool:
+    """By its header; a bitmap, whose two letters begin texts as well, only where it opens."""
+    if not data.startswith(b"BM"):
+        return _header_facts(data) is not None
+    try:
+        with opened_image(data):
+            return True
+    except ToolError:
+        return False
 
 
 def svg_facts(text: str) -> str | None:
@@ -129,6 +143,16 @@ def _size(image: Any, width: int) -> tuple[int, int]:
     return width, height
 
 
+def _palette(image: Any) -> str:
+    """The colours that an image with a palette uses."""
+    if image.mode != "P" or image.width * image.height > MAX_PALETTE_PIXELS:
+        return ""
+    channels = image.getpalette("RGB") or []
+    used = sorted((-times, index) for times, index in image.getcolors(256) or [])
+    names = [f"#{bytes(channels[3 * index : 3 * index + 3]).hex()}" for _, index in used[:PALETTE_COLOURS]]
+    return f", palette of {len(used)} colours in use: {' '.join(names)}{' …' if len(used) > len(names) else ''}"
+
+
 def _main_colours(image: Any) -> str:
     """`#ffffff 62 %, …`, commonest first; each stands for the shades near to it."""
     image.draft("RGB", (SAMPLE_SIDE, SAMPLE_SIDE))  # a JPEG is decoded no larger than it is needed
@@ -188,3 +212,31 @@ def _webp(data: bytes) -> str:
     else:
         width, height = (int.from_bytes(data[at : at + 2], "little") & 0x3FFF for at in (26, 28))
     return f"WebP image, {width} x {height} pixels"
+
+
+# -- as a kind of file -------------------------------------------------------------------------------------------------
+
+
+def render(name: str, data: bytes, window: Window) -> Rendering:
+    return Rendering(f"{image_facts(data)}, {len(data):,} bytes")
+
+
+def _converter(target: Literal["PNG", "JPEG", "WEBP"]) -> Converter:
+    def converter(data: bytes, options: ConversionOptions) -> bytes:
+        return converted_image(data, target, options.width)
+
+    return converter
+
+
+IMAGE = Kind(
+    "image",
+    render,
+    endings=("png", "jpg", "jpeg", "gif", "webp", "bmp"),
+    owns=is_image,
+    conversions={
+        "png": _converter("PNG"),
+        "jpg": _converter("JPEG"),
+        "jpeg": _converter("JPEG"),
+        "webp": _converter("WEBP"),
+    },
+)

@@ -4,11 +4,16 @@ import ast
 import re
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 
+from agent.errors import ToolError
+from agent.files.base import Kind, Rendering, Window, render_text, unopened
+from agent.files.texts import decoded
 from agent.quoting import clip
 
 MAX_PARSED_CHARS = 100_000  # of Python, some 1 s at worst; longer files are outlined by their lines
 MAX_ENTRIES = 60
+OUTLINED_LINES = 60  # a shorter source file is its own outline
 MAX_LINE_CHARS = 500  # looked at
 ENTRY_CHARS = 100
 FOREIGN = "<attachment>"
@@ -82,3 +87,19 @@ def _by_lines(name: str, text: str) -> list[str]:
 
 def _suffix(name: str) -> str:
     return name.lower().rpartition(".")[2]
+
+
+# -- as kinds of files -------------------------------------------------------------------------------------------------
+
+
+def render(name: str, data: bytes, window: Window) -> Rendering:
+    """A longer file's outline, then its lines."""
+    found = decoded(data)
+    if found is None:
+        return unopened("source", data, window, ToolError("it is no text"))
+    whole = render_text(f"{language(name)} source", data, found, window)
+    entries = outline(name, found.text) if window.is_first_look and whole.total > OUTLINED_LINES else []
+    return replace(whole, intro="\n".join(["outline:", *entries, "source:"]) if entries else "")
+
+
+SOURCES = tuple(Kind(name, render, endings=tuple(ends.split())) for name, ends, _ in _LANGUAGES)

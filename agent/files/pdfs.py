@@ -10,15 +10,19 @@ import subprocess
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from agent.errors import ToolError
+from agent.files.base import ConversionOptions, Kind, Rendering, Window, unopened
+from agent.files.writing import encoded
 
 PDF_MAGIC = b"%PDF"
 MAX_PDF_BYTES = 20_000_000
 MAX_PAGES = 2_000
 MAX_TEXT_CHARS = 1_000_000
+LOOK_CHARS = 20_000  # read for a look
 CPU_S = 20
 WALL_S = 60.0  # on a busy machine
 MEMORY_BYTES = 1_000_000_000
@@ -47,6 +51,39 @@ def pdf_pages(data: bytes, *, start: int = 1, max_chars: int = MAX_TEXT_CHARS, c
     if "problem" in answer:
         raise ToolError(answer["problem"])
     return Pages(answer["total"], tuple(answer["texts"]))
+
+
+def render(name: str, data: bytes, window: Window) -> Rendering:
+    """Page by page; a page's text is one item."""
+    try:
+        pages = pdf_pages(data, start=window.start, max_chars=LOOK_CHARS)
+    except ToolError as error:
+        return unopened("PDF", data, window, error)
+    texts = [text.strip() for text in pages.texts]
+    blank = "" if any(texts) or not texts else "; these pages hold no text, perhaps pictures of it"
+    lines = (f"[page {number}]\n{text}" for number, text in enumerate(texts, window.start))
+    facts = f"PDF, {len(data):,} bytes, {pages.total} pages{blank}"
+    return Rendering(facts, islice(lines, window.count or None), units="pages", total=pages.total)
+
+
+def text_from_pdf(data: bytes, _: ConversionOptions) -> bytes:
+    """Pages are parted by form feeds; lines lose the blanks at their end."""
+    pages = pdf_pages(data)
+    if len(pages.texts) < pages.total or sum(map(len, pages.texts)) > MAX_TEXT_CHARS:
+        raise ToolError("the PDF holds too much text to be converted: read it page by page")
+    if not any(text.strip() for text in pages.texts):
+        raise ToolError("the PDF holds no text, perhaps pictures of it")
+    lines = ([line.rstrip() for line in text.strip().splitlines()] for text in pages.texts)
+    return encoded(["\n\f".join(map("\n".join, lines)), "\n"])
+
+
+PDF = Kind(
+    "pdf",
+    render,
+    endings=("pdf",),
+    owns=lambda data: data.startswith(PDF_MAGIC),
+    conversions={"txt": text_from_pdf},
+)
 
 
 # -- in the process of its own -----------------------------------------------------------------------------------------

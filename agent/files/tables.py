@@ -1,17 +1,27 @@
-"""Tables as a person looks at them: how large, what each column holds, the first rows and the last."""
+"""Tables: which row names the columns, how large they are, what each column holds, the first rows and the last.
+
+Preview, conversion and comparison read a table here, so that they cannot differ. The row with the names need not be the
+first: titles, notes and `#` comments may stand above it. Where several rows could name the columns, that is said.
+"""
 
 import csv
 import io
 import json
 import re
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from itertools import count, islice, pairwise
+from typing import Any, NamedTuple
+
+from agent.errors import ToolError
 
 SURVEYED_ROWS, SURVEYED_COLUMNS = 20_000, 40  # looked at to say what a column holds
-TAIL_ROWS = 3
+SAMPLED_ROWS = 60  # looked at to find the names of the columns
+MAX_PREAMBLE_ROWS = 30
+MAX_COLUMNS = 16_384  # of spreadsheets
+TAIL_ROWS, BRIEF_ROWS = 3, 3
 ROW_CHARS = 300
 PATH_KEY_CHARS = 80  # of each key in a path: long ones in each other would add up
 
@@ -19,91 +29,303 @@ NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d([ T].*)?|\d{1,2}[/.]\d{1,2}[/.]\d{2,4}")
 
 
+class Row(NamedTuple):
+    """A row as it stands in the file."""
+
+    number: int  # of the line in a csv, of the row in a sheet: from 1
+    cells: Sequence[str]  # none: a blank one
+    raw: str = ""  # as written, where that is text
+
+
 @dataclass(frozen=True)
-class Table:
-    """A table, walked once. Row 1 is its first row, header or not."""
+class Header:
+    """Which row names the columns."""
+
+    number: int  # its `Row.number`; 0: none does
+    cells: Sequence[str] = ()
+    doubt: str = ""  # why it may be another one
+    is_pairs: bool = False  # labels and their values: no table
+
+
+@dataclass(frozen=True)
+class RawTable:
+    """A table of a file, with what stands above it."""
+
+    name: str  # of the sheet, or the path in JSON; "" for the only one
+    rows: Sequence[Row]
+    header: Header
+
+
+@dataclass(frozen=True)
+class Survey:
+    """A table, walked once. Item 1 is its first row that is not blank, names or not."""
 
     rows: int
     columns: int
-    has_header: bool
+    header: Header
     uncounted: bool  # there are more than `rows`
     held: str  # what each column holds
     repeated: tuple[str, ...]  # names that more than one column has
-    ragged: int  # rows that are shorter or longer than the first
+    ragged: int  # rows that are shorter or longer than that of the names
     shown: tuple[str, ...]
     tail: tuple[str, ...]  # the last rows, as far as they are not among the shown
+    brief: tuple[str, ...]  # the names and the first rows under them
+    first_number: int  # of the first row that is not blank
 
 
-def survey(rows: Iterable[Sequence[str]], delimiter: str, *, first: int, stop: int, max_cells: int) -> Table:
-    """Shows the rows from `first` to before `stop`; ends when more than `max_cells` cells were walked."""
-    counter = _Counter(max_cells)
-    shown: list[Sequence[str]] = []
-    tail: deque[Sequence[str]] = deque(maxlen=TAIL_ROWS)
-    columns: list[_Column] = []
-    header: Sequence[str] = ()
-    ragged = 0
-    for number, row in enumerate(counter.count(rows), 1):
-        if first <= number < stop:
-            shown.append(row)
-        elif number >= stop:
-            tail.append(row)
-        if number == 1:
-            header = row
-        ragged += len(row) != len(header)
-        if 1 < number <= SURVEYED_ROWS:
-            columns += [_Column() for _ in range(len(columns), min(len(row), SURVEYED_COLUMNS))]
-            for column, cell in zip(columns, row, strict=False):
-                column.see(cell)
-    repeated = tuple(name for name, times in Counter(header).items() if times > 1 and name.strip())
-    header = header[:SURVEYED_COLUMNS]
-    has_header = bool(header) and all(_kind(cell) == "text" for cell in header)
-    whole = not counter.stopped and counter.rows <= SURVEYED_ROWS
-    names = header if has_header else [str(n) for n in range(1, len(columns) + 1)]
-    return Table(
-        rows=counter.rows,
-        columns=counter.width,
-        has_header=has_header,
-        uncounted=counter.stopped,
-        held="; ".join(
-            f"{name[:40]}: {column.text(whole=whole)}" for name, column in zip(names, columns, strict=False)
-        ),
-        shown=tuple(_row_text(row, delimiter) for row in shown),
-        repeated=repeated if has_header else (),
-        ragged=ragged,
-        tail=() if counter.stopped else tuple(_row_text(row, delimiter) for row in tail),
-    )
+# -- the names of the columns ------------------------------------------------------------------------------------------
 
 
-def csv_rows(text: str) -> tuple[str, Iterator[list[str]]]:
-    """The delimiter and the rows, without empty lines; they raise csv.Error for a monstrous cell."""
-    delimiter = _delimiter("".join(text[:10_000].splitlines()[:1]))
-    return delimiter, (row for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter) if row)
+def find_header(rows: Iterable[Row]) -> Header:
+    """From the first rows of a table, the blank ones included."""
+    sample = _Sample([row for row in islice(rows, SAMPLED_ROWS)])
+    if not sample.full:
+        return Header(0)
+    if sample.is_pairs:
+        return Header(0, doubt="it holds labels and their values", is_pairs=True)
+    if sample.comments:
+        return _below_comments(sample)
+    return _first_names(sample)
 
 
-def _delimiter(line: str) -> str:
-    """What cuts the line into most cells; of equals not the comma, which stands in numbers and sentences too."""
-    cells = {delimiter: len(next(csv.reader([line], delimiter=delimiter), [])) for delimiter in "\t;|,"}
-    best = max(cells, key=lambda delimiter: cells[delimiter])
-    return best if cells[best] > 1 else ","
+def chosen_header(rows: Sequence[Row] | Iterable[Row], number: int | None) -> Header:
+    """The row of this number; for None the one that is found. Raises ToolError where there is none, or a doubt."""
+    if number == 0:
+        return Header(0)
+    if number is not None:
+        named = next((row for row in rows if row.number == number), None)
+        if named is None or not any(named.cells):
+            raise ToolError(f"there is nothing in line {number}: `header` is the line or row with the column names")
+        return Header(number, named.cells)
+    found = find_header(rows)
+    if found.doubt:
+        raise ToolError(f"it is not certain which row names the columns: {found.doubt}; give its number in `header`")
+    return found
 
 
-class _Counter:
-    """Counts rows, cells and the width on the way through."""
+def column_names(header: Sequence[str], width: int = 0) -> list[str]:
+    """Each once: a second `id` is `id_2`, a column without a name `column_3`; for at least `width` columns."""
+    header = [*header, *[""] * (width - len(header))]
+    if len(header) > MAX_COLUMNS:
+        raise ToolError(f"the table has {len(header):,} columns; the limit is {MAX_COLUMNS:,}")
+    names = [name or f"column_{number}" for number, name in enumerate(header, 1)]
+    given, used = set(names), set[str]()
+    suffixes: dict[str, Iterator[int]] = defaultdict(lambda: count(2))
+    unique = []
+    for name in names:
+        repeated = (f"{name}_{suffix}" for suffix in suffixes[name])
+        unique.append(next(key for key in repeated if key not in given) if name in used else name)
+        used.add(name)
+    return unique
 
-    def __init__(self, max_cells: int) -> None:
-        self.rows = self.width = 0
+
+class _Sample:
+    """The first rows of a table, by what they could be."""
+
+    def __init__(self, rows: list[Row]) -> None:
+        self.rows = rows
+        cells = [[cell.strip() for cell in row.cells] for row in rows]
+        self.kinds = [[_kind(cell) for cell in row] for row in cells]
+        self.widths = [max((at for at, cell in enumerate(row, 1) if cell), default=0) for row in cells]
+        self.filled = [sum(map(bool, row)) for row in cells]
+        lead = next((at for at, row in enumerate(cells) if self.filled[at] and not re.match("#.", row[0])), 0)
+        self.comments = [at for at in range(lead) if self.filled[at]]
+        usual = Counter(width for width in self.widths[lead:] if width)
+        often = [width for width, times in usual.items() if times > 1]
+        self.width = max(often or usual, default=0)
+        self.full = [at for at in range(lead, len(rows)) if self.filled[at] and not self.is_narrow(at)]
+        self.is_pairs = not self.comments and self._is_pairs(cells)
+
+    def is_narrow(self, at: int) -> bool:
+        """A title or a note: a few cells at the left, where the table has many."""
+        return self.widths[at] < self.width and self.filled[at] * 2 <= self.width
+
+    def is_broken(self, first: int, last: int) -> bool:
+        """Whether something that is no row of a table stands between two rows."""
+        return any(not self.filled[at] or self.is_narrow(at) for at in range(first, last))
+
+    def are_names(self, at: int) -> bool:
+        """Texts; or numbers or days that go on from one to the next, as years over columns do."""
+        kinds = self.kinds[at]
+        if "number" not in kinds and "date" not in kinds:
+            return "text" in kinds
+        values = [
+            cell.strip() for cell, kind in zip(self.rows[at].cells, kinds, strict=True) if kind != "text" and cell
+        ]
+        numbers = [float(value) for value in values if NUMBER.fullmatch(value)]
+        if len(numbers) == len(values):
+            rising = all(left < right for left, right in pairwise(numbers))
+            years = all(value.isdecimal() and 1500 < int(value) < 2200 for value in values)
+            return rising and (years or (len(values) > 1 and "text" in kinds)) and self._differs_below(at, years=years)
+        return not numbers and len(values) > 1 and values == sorted(set(values))
+
+    def stands_over_values(self, at: int) -> bool:
+        """Whether it is all text, and the next row of the table is not."""
+        below = next((row for row in self.full if row > at), None)
+        if below is None or set(self.kinds[at]) - {"text", "blank"}:
+            return False
+        pairs = zip(self.kinds[at], self.kinds[below], strict=False)
+        return any(above == "text" and under in ("number", "date") for above, under in pairs)
+
+    def _differs_below(self, at: int, *, years: bool) -> bool:
+        """Whether the numbers of a row are of another sort than those under them."""
+        below = next((row for row in self.full if row > at), None)
+        if below is None or not years:
+            return below is None or self.kinds[below] != self.kinds[at]
+        under = [cell for cell, kind in zip(self.rows[below].cells, self.kinds[below], strict=True) if kind == "number"]
+        return not all(cell.strip().isdecimal() and 1500 < int(cell) < 2200 for cell in under) or not under
+
+    def _is_pairs(self, cells: list[list[str]]) -> bool:
+        """Two columns, the first of labels, the second of values of all sorts."""
+        rows = [at for at in range(len(cells)) if self.filled[at]]
+        if len(self.rows) >= SAMPLED_ROWS or self.width != 2 or len(rows) < 3:
+            return False
+        labels = [cells[at][0] for at in rows]
+        if len(set(labels)) < len(labels) or any(_kind(label) != "text" for label in labels):
+            return False
+        if sum(label.endswith(":") for label in labels) * 5 >= len(labels) * 4:
+            return True
+        sorts = Counter(self.kinds[at][1] for at in rows if len(self.kinds[at]) > 1 and self.kinds[at][1] != "blank")
+        return sum(sorts.values()) > 2 and max(sorts.values()) * 2 <= sum(sorts.values())
+
+
+def _below_comments(sample: _Sample) -> Header:
+    first, last = sample.full[0], sample.comments[-1]
+    header = _first_names(sample)
+    if header.number and not header.doubt and sample.are_names(first) and sample.stands_over_values(first):
+        return header
+    if sample.widths[last] < sample.width - 1 or sample.width < 2:
+        return header
+    if len(sample.comments) == 1 and not sample.are_names(first):
+        return Header(sample.rows[last].number, sample.rows[last].cells)
+    return _doubtful(sample, first, last)
+
+
+def _first_names(sample: _Sample) -> Header:
+    first, tops = sample.full[0], sample.full[:MAX_PREAMBLE_ROWS]
+    over = [at for at in tops if sample.stands_over_values(at)]
+    if first not in over and over and sample.is_broken(first, over[0]):
+        above = [at for at in tops if at < over[0]]
+        notes = sum(sample.is_narrow(at) for at in range(first, over[0]))
+        if notes >= 2 * len(above):
+            return _named(sample, over[0])
+        return _doubtful(sample, first, over[0])
+    later = [at for at in over if at > first and at < MAX_PREAMBLE_ROWS and not sample.filled[at - 1]]
+    if first in over and later:
+        return _doubtful(sample, first, later[0])
+    if not sample.are_names(first):
+        return _doubtful(sample, first)
+    return _named(sample, first)
+
+
+def _named(sample: _Sample, at: int) -> Header:
+    """The row at `at`, unless the one above it groups its columns."""
+    above = sample.rows[at - 1] if at else None
+    if above and sample.filled[at - 1] > 1 and not all(cell.strip() for cell in above.cells[: sample.widths[at - 1]]):
+        return _doubtful(sample, at - 1, at)
+    return Header(sample.rows[at].number, sample.rows[at].cells)
+
+
+def _doubtful(sample: _Sample, *candidates: int) -> Header:
+    rows = [sample.rows[at] for at in candidates]
+    told = " or ".join(f"{row.number} ({clipped_row(row.cells)})" for row in rows)
+    doubt = f"perhaps {told}" if len(rows) > 1 else f"{told} looks like data, 0 stands for none"
+    likeliest = next((row for row, at in zip(rows, candidates, strict=True) if sample.are_names(at)), None)
+    return Header(likeliest.number if likeliest else 0, likeliest.cells if likeliest else (), doubt=doubt)
+
+
+def clipped_row(cells: Sequence[str]) -> str:
+    """The first cells, short, as a quotation."""
+    text = ", ".join(cell[:20] for cell in cells[:4])
+    return f"`{' '.join(text.replace('`', chr(39)).split())[:60]}{'…' if len(cells) > 4 else ''}`"
+
+
+# -- a look at a table -------------------------------------------------------------------------------------------------
+
+
+def survey(rows: Iterable[Row], *, first: int, stop: int, max_cells: int, blanks: bool = False) -> Survey:
+    """Shows the rows from `first` to before `stop`; ends when more than `max_cells` cells were walked.
+
+    `blanks`: those without a cell count too, as in a sheet.
+    """
+    rows = iter(rows)
+    sample = list(islice(rows, SAMPLED_ROWS))
+    header = find_header(sample)
+    walk = _Walk(header, first, stop, max_cells)
+    for part in (sample, rows):
+        for row in part:
+            if walk.stopped:
+                break
+            if row.cells or blanks:
+                walk.see(row)
+    return walk.result()
+
+
+class _Walk:
+    """Counts rows, cells and the width on the way through, and keeps what is shown."""
+
+    def __init__(self, header: Header, first: int, stop: int, max_cells: int) -> None:
+        self.header = header
+        self.rows = self.width = self.ragged = self._first_number = 0
         self.stopped = False
+        self._window = range(first, stop)
         self._cells_left = max_cells
+        self._shown: list[str] = []
+        self._brief: list[str] = []
+        self._tail: deque[Row] = deque(maxlen=TAIL_ROWS)
+        self._columns: list[_Column] = []
+        self._usual = len(header.cells)
 
-    def count(self, rows: Iterable[Sequence[str]]) -> Iterator[Sequence[str]]:
-        for row in rows:
-            self._cells_left -= max(1, len(row))
-            if self._cells_left < 0:
-                self.stopped = True
-                return
-            self.rows += 1
-            self.width = max(self.width, len(row))
-            yield row
+    def see(self, row: Row) -> None:
+        number, cells, _ = row
+        self._cells_left -= max(1, len(cells))
+        if self._cells_left < 0:
+            self.stopped = True
+            return
+        self.rows += 1
+        self._first_number = self._first_number or number
+        self.width = max(self.width, len(cells))
+        if self.rows >= self._window.stop:
+            self._tail.append(row)
+        elif self.rows >= self._window.start:
+            self._shown.append(_row_text(row))
+        if number >= self.header.number:
+            self._see_cells(row)
+
+    def _see_cells(self, row: Row) -> None:
+        """Of the row with the names and of those below it."""
+        number, cells, _ = row
+        width = len(cells)
+        if len(self._brief) < BRIEF_ROWS:
+            self._brief.append(_row_text(row))
+        self._usual = self._usual or width
+        self.ragged += width != self._usual
+        if number != self.header.number and self.rows <= SURVEYED_ROWS:
+            columns = self._columns
+            if width > len(columns) < SURVEYED_COLUMNS:
+                columns += [_Column() for _ in range(len(columns), min(width, SURVEYED_COLUMNS))]
+            for column, cell in zip(columns, cells, strict=False):
+                column.see(cell)
+
+    def result(self) -> Survey:
+        names = self.header.cells[:SURVEYED_COLUMNS]
+        whole = not self.stopped and self.rows <= SURVEYED_ROWS
+        repeated = tuple(name for name, times in Counter(self.header.cells).items() if times > 1 and name.strip())
+        shown = [*names, *(str(number) for number in range(len(names) + 1, len(self._columns) + 1))]
+        held = zip(shown, self._columns, strict=False)
+        return Survey(
+            rows=self.rows,
+            columns=self.width,
+            header=self.header,
+            uncounted=self.stopped,
+            held="; ".join(f"{name[:40]}: {column.text(whole=whole)}" for name, column in held),
+            repeated=repeated,
+            ragged=self.ragged,
+            shown=tuple(self._shown),
+            tail=() if self.stopped else tuple(map(_row_text, self._tail)),
+            brief=tuple(self._brief),
+            first_number=self._first_number,
+        )
 
 
 @dataclass
@@ -141,11 +363,19 @@ def _kind(cell: str) -> str:
     return "date" if _DATE.fullmatch(cell) else "text"
 
 
-def _row_text(row: Sequence[str], delimiter: str) -> str:
-    text = io.StringIO()
-    cells = [" ".join(cell[:ROW_CHARS].splitlines()) for cell in row[:ROW_CHARS]]
-    csv.writer(text, delimiter=delimiter, lineterminator="").writerow(cells)
-    return text.getvalue() if text.tell() <= ROW_CHARS else text.getvalue()[:ROW_CHARS] + "…"
+def _row_text(row: Row) -> str:
+    """As it was written, or as csv; on one line and not too long."""
+    if row.raw:
+        text = " ".join(row.raw[: ROW_CHARS + 1].rstrip("\r\n").splitlines())
+        return text if len(text) <= ROW_CHARS else text[:ROW_CHARS] + "…"
+    file = io.StringIO()
+    csv.writer(file, lineterminator="").writerow(
+        [" ".join(cell[:ROW_CHARS].splitlines()) for cell in row.cells[:ROW_CHARS]]
+    )
+    return file.getvalue() if file.tell() <= ROW_CHARS else file.getvalue()[:ROW_CHARS] + "…"
+
+
+# -- lists of JSON as tables -------------------------------------------------------------------------------------------
 
 
 def lists_in(document: Any) -> Iterator[tuple[str, list[Any]]]:

@@ -49,6 +49,20 @@ def json_tree(text: str) -> Any:
     return _of_bounded_depth(value)
 
 
+def json_lines(text: str) -> list[Any]:
+    """The values of a JSON text a line, blank lines left out. Raises ToolError."""
+    if len(text) > MAX_JSON_CHARS:
+        raise ToolError(f"too long to be read as JSON: the limit is {MAX_JSON_CHARS:,} characters")
+    values = []
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            try:
+                values.append(json_tree(line))
+            except ToolError as error:
+                raise ToolError(f"line {number}: {str(error).replace(': line 1', '')}") from error
+    return values
+
+
 def yaml_tree(text: str) -> Any:
     """The value of a YAML document, a list for several. Raises ToolError."""
     if len(text) > MAX_YAML_CHARS:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
+import httpx
 from pydantic import (
     AfterValidator,
     AliasChoices,
@@ -53,6 +54,10 @@ def _web_address(url: str) -> str:
         raise ValueError
     if re.search(r"[\x00-\x20\x7f\\]", url):
         raise ValueError
+    try:
+        httpx.URL(url).host  # noqa: B018 - a name that no host can have raises ValueError when it is read
+    except httpx.InvalidURL:
+        raise ValueError from None
     return url
 
 

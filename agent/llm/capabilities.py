@@ -1,6 +1,6 @@
-"""What a model can do, found out by asking it: a handful of tiny questions, each with a line of its own.
+"""What a model can do, found out by probing it: a handful of tiny questions, each with a line of its own.
 
-It holds no opinion from tables of models: those are wrong too often. A question that fails leaves its answer open.
+Tables of models are not asked: those are wrong too often. A question that fails leaves its answer open.
 """
 
 import asyncio
@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from agent.llm import text_protocol
 from agent.llm.gateway import EFFORT, Gateway, Observation
-from agent.llm.sight import shown
+from agent.llm.messages import with_pictures
+from agent.llm.model import ModelRequest
 from agent.prompts import Prompts
-from agent.records import Json, Profile, ToolCall, Usage, Verdict
+from agent.records import Capabilities, Json, ToolCall, Usage, Verdict
 
 ANSWER_S = 60.0
 LONGEST_WAIT_S = 10.0  # before a question is asked once more; a model that wants more time is asked later by a person
@@ -45,20 +46,20 @@ class Line:
     found: str
 
 
-class Interview:
-    """One model, asked once: `hold` it, then read `profile` and `lines`."""
+class Probe:
+    """The questions to one model: `run` it, then read `capabilities` and `lines`."""
 
     def __init__(
         self,
         gateway: Gateway,
-        profile: Profile,
+        known: Capabilities,
         *,
         schemas: Sequence[Json],
         prompts: Prompts,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """`schemas` are those of the real tools, so that a provider which refuses one of them is found out."""
-        self.profile = profile
+        self.capabilities = known
         self.lines: list[Line] = []
         self.reached = False
         self._longest_tokens = 0  # of the answers so far
@@ -68,13 +69,13 @@ class Interview:
         self._prompts = prompts
         self._sleep = sleep
 
-    async def hold(self) -> None:
+    async def run(self) -> None:
         """Nine questions at most; a model that cannot be reached is asked nothing more."""
         await self._can_answer()
         if not self.reached:
             return
         await self._can_call()
-        if self.profile.tools:
+        if self.capabilities.tools:
             await self._can_quote()
         await self._can_write_text()
         await self._can_see()
@@ -117,7 +118,6 @@ class Interview:
             calls += len(made) + refused
             broken += sum(bool(call.problem) for call in made) + refused
             exact += any(_holds(call, text) for call in made)
-        self._learn(hard_calls=calls, broken_calls=broken)
         verdict: Verdict = "unknown" if not calls else "fail" if broken else "pass"
         self._note("broken JSON", verdict, f"{broken} of {calls} calls unreadable, {exact} of {len(HARD_FILES)} exact")
 
@@ -132,12 +132,11 @@ class Interview:
         calls = text_protocol.read(seen.reply, 0).calls
         came = [call for call in calls if call.arguments.get("path") == path]
         right = any(_holds(call, text) for call in came)
-        self._learn(text=right)
         found = "the file came back right" if right else f"the file came back {'changed' if came else 'not at all'}"
         return self._note("text protocol", "pass" if right else "fail", found)
 
     async def _can_see(self) -> None:
-        seen = await self._ask([_user(shown(COLOURS, {"picture.png": PICTURE}))])
+        seen = await self._ask([_user(with_pictures(COLOURS, {"picture.png": PICTURE}))])
         if seen.reply is None and seen.cause not in REFUSED:
             return self._note("images", "unknown", seen.error)
         words = seen.reply.text.lower() if seen.reply else ""
@@ -150,14 +149,13 @@ class Interview:
         seen = await self._ask(READY, effort=EFFORT)
         if seen.reply is None and seen.cause not in REFUSED:
             return self._note("reasoning setting", "unknown", seen.error)
-        self._learn(reasoning=seen.reply is not None)
         thought = f"accepted, {seen.reasoning_tokens or 'no'} tokens of reasoning"
         return self._note("reasoning setting", "pass" if seen.reply else "fail", thought if seen.reply else seen.error)
 
     def _measured(self) -> None:
-        cache, cost = self.profile.cache, self.profile.usage.cost_usd
+        cache, cost = self.capabilities.cache, self.capabilities.usage.cost_usd
         self._note("cache fields", "pass" if cache else "fail", "in the usage" if cache else "not in the usage")
-        speed = f"{self.profile.answer_s} s to an answer, {self.profile.tokens_per_s} tokens/s in the longest"
+        speed = f"{self.capabilities.answer_s} s to an answer, {self.capabilities.tokens_per_s} tokens/s in the longest"
         self._note("speed", "pass", speed)
         price = "unknown, so TASK_MAX_USD cannot hold" if cost is None else f"known: this took ${cost:.4f}"
         self._note("price", "unknown" if cost is None else "pass", price)
@@ -176,16 +174,16 @@ class Interview:
         return seen
 
     async def _observed(self, messages: Sequence[Json], tools: Sequence[Json], effort: str | None) -> Observation:
-        seen = await self._gateway.observe(messages, tools, timeout_s=ANSWER_S, effort=effort)
+        seen = await self._gateway.observe(ModelRequest(messages, tools, timeout_s=ANSWER_S), effort=effort)
         spent = seen.reply.usage if seen.reply else Usage(failed_calls=1)
-        self._learn(usage=self.profile.usage + spent)
+        self._learn(usage=self.capabilities.usage + spent)
         if seen.reply and seen.seconds and spent.completion_tokens > self._longest_tokens:
             self._longest_tokens = spent.completion_tokens
             self._learn(tokens_per_s=round(spent.completion_tokens / seen.seconds, 1))
         return seen
 
     def _learn(self, **found: object) -> None:
-        self.profile = self.profile.model_copy(update=found)
+        self.capabilities = self.capabilities.model_copy(update=found)
 
     def _note(self, what: str, verdict: Verdict, found: str) -> None:
         self.lines.append(Line(what, verdict, found))

@@ -1,53 +1,38 @@
-"""The only door to litellm: the first configured model that can answers.
+"""A chain of models: the first that can answers.
 
-Here are the order of the models, the waits and the clock. `history` prepares what is sent, `reading` takes what comes
-back, `faults` sorts what goes wrong, `text_protocol` stands in for tool calls where there are none.
+Here are the order of the models, the waits and the clock. `client` sends one request, `faults` sorts what goes wrong,
+`messages` prepares and reads; `text_protocol` and `found_calls` find the calls that stand in words.
 """
 
 import asyncio
-import json
-import logging
 import math
-import os
-import re
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from agent.errors import ModelError, Permanent, Transient
 from agent.events import Redactor, emit
-from agent.llm import text_protocol
-from agent.llm.faults import Cause, Fault, cause, sentence
-from agent.llm.history import outgoing, without_pictures
-from agent.llm.model import Escalation, Model
+from agent.llm import found_calls, text_protocol
+from agent.llm.client import FILTERED, Answer, Client, Sent, key
+from agent.llm.faults import Cause, Fault, cause, sentence, smaller_bound
+from agent.llm.messages import MADE_BY, NO_ANSWER, SPOKEN, call_ids, read_reply, refusal, without_pictures
+from agent.llm.model import Model, ModelRequest
 from agent.llm.providers import ModelChoice, informed
-from agent.llm.reading import SPOKEN, copied, read_reply
 from agent.prompts import PROMPTS, Prompts
-from agent.records import NOTHING, Json, Profile, Reply, Usage
+from agent.records import NOTHING, Capabilities, Reply, Usage
 
-MAX_OUTPUT_TOKENS = 32_000
-COUNTED_AHEAD = ("cerebras", "groq")  # they take the whole bound off a minute's allowance, and refuse what exceeds it
 PATIENCE_S = 8.0  # a model that must wait longer is passed over while another can be asked
 MAX_BACKOFF_S = 30.0
 EFFORT = "high"  # of reasoning, for what did not work without
-TRANSPORT_TIMEOUT_S = 86_400.0  # ours cuts earlier; litellm opens new connections for each other value
-UNREADABLE_TRIES = 3  # then it is no passing fault
+UNREADABLE_TRIES = 2  # then it is no passing fault; each may have been paid
+MAX_CHANGES = 6  # of one request, each to what its provider can take
+MISTAKE = "tool_use_failed"  # the finish reason of a call that a provider refused as malformed
+MALFORMED_CALL = "MALFORMED_FUNCTION_CALL"  # Gemini's word for a call that it refused to hand over
 FAILED = Usage(failed_calls=1)
-
-# litellm reads these when it is imported, but for the third, which it reads at each call.
-LITELLM_VARIABLES = {
-    "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # else it fetches its prices from the network
-    "LITELLM_MODE": "PRODUCTION",  # else it loads a `.env` from the working directory
-    # Models of `openai/` are called as most others are, by litellm's own client. OpenAI's would walk through the whole
-    # conversation in each turn: at 160 turns that is seven times the work.
-    "EXPERIMENTAL_OPENAI_BASE_LLM_HTTP_HANDLER": "True",
-    "MAX_BASE64_LENGTH_FOR_LOGGING": "0",  # else it looks for images in the whole conversation, for a log nobody keeps
-}
 
 
 class Gateway(Model):
-    """A chain of models; every call begins with the first. It holds no conversation: one gateway serves all tasks."""
+    """Every call begins with the first model. It holds no conversation: one gateway serves all tasks."""
 
     def __init__(
         self,
@@ -61,154 +46,176 @@ class Gateway(Model):
         self._prompts = prompts or Prompts(PROMPTS)
         self._clock = clock
         self._sleep = sleep
-        self._redactor = Redactor([key for key in map(_key, self._choices) if key])
-        self._litellm: Any = None
-        self._importing = asyncio.Lock()
+        self._redactor = Redactor([own for own in map(key, self._choices) if own])
+        self._client = Client()
+        self._streaming: set[str] = set()  # keys of models that refused to answer otherwise
 
     @property
     def name(self) -> str:
         return self._choices[0].name
 
-    async def warm_up(self) -> None:
-        """Imports litellm, in a thread; without it the first call does."""
-        async with self._importing:
-            if self._litellm is None:
-                self._litellm = await asyncio.to_thread(_import_litellm)
+    @property
+    def window_tokens(self) -> int | None:
+        return self._client.window_tokens(self._choices[0])
 
-    async def complete(
-        self,
-        messages: Sequence[Json],
-        tools: Sequence[Json],
-        *,
-        timeout_s: float,
-        escalation: Escalation = 0,
-        profiles: Sequence[Profile] = (),
-    ) -> Reply:
-        until = self._clock() + timeout_s
+    def sees_images(self, capabilities: Sequence[Capabilities]) -> bool:
+        return informed(self._choices[0], capabilities).sees_images
+
+    async def warm_up(self) -> None:
+        await self._client.load()
+
+    async def complete(self, request: ModelRequest) -> Reply:
+        until = self._clock() + request.timeout_s
         try:
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout(request.timeout_s):
                 await self.warm_up()
         except TimeoutError:
-            raise Transient(f"litellm was not imported within {timeout_s:.0f} s") from None
-        question = _Question(messages, tools, EFFORT if escalation else None)
-        order = [*self._choices[1:], *self._choices[:1]] if escalation == 2 else self._choices
-        candidates = [_Candidate(informed(choice, profiles), ready_at=self._clock()) for choice in order]
+            raise Transient(f"litellm was not imported within {request.timeout_s:.0f} s") from None
+        order = [*self._choices[1:], *self._choices[:1]] if request.escalation == 2 else self._choices
+        candidates = [_Candidate(informed(choice, request.capabilities), ready_at=self._clock()) for choice in order]
+        if reply := await self._first_reply(candidates, request, until=until):
+            return reply.model_copy(update={"usage": _spent(candidates, reply.usage.of(reply.model))})
+        if reply := next((candidate.last_resort for candidate in candidates if candidate.last_resort), None):
+            return reply.model_copy(update={"usage": _spent(candidates)})
+        raise _verdict(candidates, request.timeout_s)
+
+    async def _first_reply(
+        self, candidates: Sequence["_Candidate"], request: ModelRequest, *, until: float
+    ) -> Reply | None:
+        """Of the models that answer in time; None when nobody can be asked any more."""
         while able := [candidate for candidate in candidates if candidate.ready_at < until]:
             candidate = _next(able, self._clock())
-            if (wait_s := candidate.ready_at - self._clock()) > 0:
+            wait_s = candidate.ready_at - self._clock()
+            if wait_s > 0 and any(other.last_resort for other in candidates):
+                return None
+            if wait_s > 0:
                 await self._sleep(wait_s)
             left_s = until - self._clock()
             try:
                 # A model that hangs must leave time for the next one.
                 share_s = left_s if len(able) == 1 else left_s / 2
-                reply = await self._ask(candidate, question, until=self._clock() + share_s)
+                return await self._ask(candidate, request, until=self._clock() + share_s)
             except ModelError as fault:
                 candidate.failed(fault, self._clock())
                 emit("model.fault", model=candidate.choice.name, error=str(fault), tries=candidate.tries)
-            else:
-                return reply.model_copy(update={"usage": _spent(candidates, reply.usage.of(reply.model))})
-        raise _verdict(candidates, timeout_s)
+        return None
 
-    async def observe(
-        self, messages: Sequence[Json], tools: Sequence[Json] = (), *, timeout_s: float, effort: str | None = None
-    ) -> "Observation":
+    async def observe(self, request: ModelRequest, *, effort: str | None = None) -> "Observation":
         """What comes of one request to the first model: no retry, no other model, nothing left out. Never raises."""
         await self.warm_up()
         first, began = self._choices[0], self._clock()
-        choice = informed(first, [Profile(key=first.profile_key, made_at=0, images=True)])  # pictures are not kept back
+        # Pictures are not kept back.
+        choice = informed(first, [Capabilities(key=first.capabilities_key, made_at=0, images=True)])
         if choice.lacks_key:
             return Observation("no_key", sentence("no_key", choice))
-        response = await self._request(choice, _Question(messages, tools, effort), timeout_s=timeout_s)
-        if isinstance(response, Fault):
-            found = cause(response)
-            words = sentence(found, choice, self._redactor.clean(response.detail))
-            return Observation(found, words, retry_after_s=response.retry_after_s)
-        usage = getattr(response, "usage", None)
-        try:
-            reply = _reply(response, choice)
-        except ModelError as error:
-            return Observation("unreadable", str(error))
+        sent = Sent(request.messages, request.tools, effort, stream=choice.capabilities_key in self._streaming)
+        answer = await self._client.send(choice, sent, timeout_s=request.timeout_s)
+        if isinstance(answer, Fault) and (changed := self._changed(sent, answer, choice, optional=False)):
+            answer = await self._client.send(choice, changed, timeout_s=request.timeout_s)
+        if isinstance(answer, Fault):
+            found = cause(answer)
+            words = sentence(found, choice, self._redactor.clean(answer.detail))
+            return Observation(found, words, retry_after_s=answer.retry_after_s)
+        if answer.message is None:
+            return Observation("unreadable", sentence("unreadable", choice, "an answer without choices"))
         return Observation(
-            reply=reply,
+            reply=read_reply(answer.message, answer.finish_reason, answer.usage, choice.name),
             seconds=self._clock() - began,
-            cached_tokens=_detail_tokens(usage, "prompt_tokens_details", "cached_tokens"),
-            reasoning_tokens=_detail_tokens(usage, "completion_tokens_details", "reasoning_tokens"),
+            cached_tokens=answer.cached_tokens,
+            reasoning_tokens=answer.reasoning_tokens,
         )
 
-    async def _ask(self, candidate: "_Candidate", question: "_Question", *, until: float) -> Reply:
+    async def _ask(self, candidate: "_Candidate", request: ModelRequest, *, until: float) -> Reply:
         """One answer of one model, as calls or in text, whichever it can."""
-        choice = candidate.choice
-        messages, turn = question.messages, sum(message["role"] == "assistant" for message in question.messages)
-        may_be_text = bool(question.tools) and choice.tool_mode != "native"
+        choice, messages = candidate.choice, request.messages
+        sent = Sent(
+            messages,
+            request.tools,
+            EFFORT if request.escalation else None,
+            stream=choice.capabilities_key in self._streaming,
+        )
+        may_be_text = bool(request.tools) and choice.tool_mode != "native"
         if not (may_be_text and text_protocol.is_due(messages, choice)):
             try:
-                reply = await self._exchange(candidate, question, until=until)
+                return await self._reply(candidate, request, sent, until=until)
             except _NoTools:
                 if not may_be_text:
                     raise
                 candidate.spent += FAILED
-            else:
-                fenced = may_be_text and not reply.calls and text_protocol.read(reply, turn, "fenced")
-                return fenced if fenced and fenced.calls else reply
-        instructions = self._prompts.render("text_protocol.md.j2", tools=[tool["function"] for tool in question.tools])
-        spoken = replace(question, messages=text_protocol.in_words(messages, instructions), tools=())
-        return text_protocol.read(await self._exchange(candidate, spoken, until=until), turn)
+        instructions = self._prompts.render("text_protocol.md.j2", tools=[tool["function"] for tool in request.tools])
+        spoken = replace(sent, messages=text_protocol.in_words(messages, instructions), tools=())
+        return await self._reply(candidate, request, spoken, until=until, in_text=True)
 
-    async def _exchange(self, candidate: "_Candidate", question: "_Question", *, until: float) -> Reply:
+    async def _reply(
+        self, candidate: "_Candidate", request: ModelRequest, sent: Sent, *, until: float, in_text: bool = False
+    ) -> Reply:
+        """Reasoning that left no room for an answer is asked for once more without the effort."""
+        try:
+            answer = await self._exchange(candidate, sent, until=until)
+            return self._read(answer, request, candidate.choice, in_text=in_text)
+        except _NoAnswer as nothing:
+            if not sent.effort:
+                raise
+            candidate.spent += FAILED + nothing.usage
+        answer = await self._exchange(candidate, replace(sent, effort=None), until=until)
+        return self._read(answer, request, candidate.choice, in_text=in_text)
+
+    async def _exchange(self, candidate: "_Candidate", sent: Sent, *, until: float) -> Answer:
         """What one model answers. Raises Transient or Permanent, without the provider's exception in them."""
         choice = candidate.choice
         if choice.lacks_key:
             raise Permanent(sentence("no_key", choice))
-        response = await self._request(choice, question, timeout_s=until - self._clock())
-        if not isinstance(response, Fault):
-            return _reply(response, choice)
-        if cause(response) == "request" and (plainer := question.plainer(choice)):
+        answer = await self._client.send(choice, sent, timeout_s=until - self._clock())
+        for _ in range(MAX_CHANGES):
+            if isinstance(answer, Answer) or not (changed := self._changed(sent, answer, choice)):
+                break
+            sent = changed
             candidate.spent += FAILED
-            return await self._exchange(candidate, plainer, until=until)
-        return self._answered_fault(response, choice)
-
-    async def _request(self, choice: ModelChoice, question: "_Question", *, timeout_s: float) -> Any:
-        """litellm's response, or a Fault. The exception itself, which may hold the key, ends here."""
-        if timeout_s <= 0:
-            return Fault(408, "", "no time is left")
-        optional = {
-            # A local server wants no key, but it must not be sent the one that litellm finds in the environment.
-            "api_key": _key(choice) or (choice.base_url and "none"),
-            "api_base": choice.base_url,
-            # A copy, as of the messages: for some providers litellm changes what it is given.
-            "tools": copied(list(question.tools)),
-            "max_tokens": _max_tokens(choice, self._litellm.model_cost),
-            "reasoning_effort": question.effort,
-        }
-        try:
-            async with asyncio.timeout(timeout_s):
-                return await self._litellm.acompletion(
-                    model=choice.name,
-                    messages=outgoing(question.messages, choice),
-                    timeout=TRANSPORT_TIMEOUT_S,
-                    num_retries=0,
-                    max_retries=0,
-                    drop_params=True,
-                    **{key: value for key, value in optional.items() if value},
-                )
-        except TimeoutError:
-            return Fault(408, "", f"no answer within {timeout_s:.3g} s")
-        except Exception as error:  # noqa: BLE001 litellm lets the errors of many libraries through
-            return _fault(error)
-
-    def _answered_fault(self, fault: Fault, choice: ModelChoice) -> Reply:
-        """The model's own mistake is its answer; every other fault is raised."""
-        found = cause(fault)
-        words = sentence(found, choice, self._redactor.clean(fault.detail))
+            answer = await self._client.send(choice, sent, timeout_s=until - self._clock())
+        if isinstance(answer, Answer):
+            if sent.stream:
+                self._streaming.add(choice.capabilities_key)
+            return answer
+        found = cause(answer)
+        words = sentence(found, choice, self._redactor.clean(answer.detail))
         if found == "mistake":
-            usage = Usage(model_calls=1, failed_calls=1, cost_usd=None)
-            reply = read_reply({"content": words}, "tool_use_failed", usage, choice.name)
+            return Answer({"content": words}, MISTAKE, usage=Usage(model_calls=1, failed_calls=1, cost_usd=None))
+        raise _error(found, words, answer)
+
+    def _changed(self, sent: Sent, fault: Fault, choice: ModelChoice, *, optional: bool = True) -> Sent | None:
+        """The request as its provider can take it, where that is known; `optional`: also without what it may refuse."""
+        bound = self._client.bound(choice) if sent.bound is None else sent.bound
+        if (smaller := smaller_bound(fault, bound)) is not None:
+            return replace(sent, bound=smaller)
+        if cause(fault) == "stream" and not sent.stream:
+            return replace(sent, stream=True)
+        if cause(fault) != "request" or not optional:
+            return None
+        if sent.effort:
+            return replace(sent, effort=None)
+        plain = [without_pictures(message) for message in sent.messages]
+        return replace(sent, messages=plain) if choice.sees_images and plain != list(sent.messages) else None
+
+    def _read(self, answer: Answer, request: ModelRequest, choice: ModelChoice, *, in_text: bool) -> Reply:
+        """The reply with all its calls. Raises _NoAnswer where there is nothing in it to go on with."""
+        if answer.message is None:
+            raise _Unreadable(sentence("unreadable", choice, "an answer without choices"), answer.usage)
+        used, turn = call_ids(request.messages), sum(message["role"] == "assistant" for message in request.messages)
+        reply = read_reply(answer.message, answer.finish_reason, answer.usage, choice.name, used_ids=used)
+        if answer.finish_reason == MISTAKE:
             return reply.model_copy(update={"message": {**reply.message, SPOKEN: "failed"}})
-        if found == "passing":
-            raise (_Hung if fault.status == 408 else Transient)(words, retry_after_s=fault.retry_after_s)
-        if found == "unreadable":
-            raise _Unreadable(words)
-        raise _NoTools(words) if found == "tools" else Permanent(words)
+        if in_text:
+            reply = text_protocol.read(reply, turn)
+        elif not reply.calls and request.tools and choice.tool_mode != "native":
+            fenced = text_protocol.read(reply, turn, "fenced")
+            reply = fenced if fenced.calls else reply
+        reply = reply if reply.calls else found_calls.take(reply, turn, found_calls.offered(request.tools))
+        if reply.calls or not (why := _why_nothing(answer, reply)):
+            return reply
+        if answer.error:
+            raise _Unreadable(sentence("passing", choice, self._redactor.clean(answer.error)), answer.usage)
+        words = sentence("no_answer", choice, self._redactor.clean(why))
+        raise _NoAnswer(words, answer.usage, _last_resort(reply, answer, why, request))
 
 
 class _NoTools(Permanent):
@@ -222,9 +229,18 @@ class _Hung(Transient):
 class _Unreadable(Transient):
     """An answer, perhaps a paid one, that is no model's answer."""
 
-    def __init__(self, message: str, usage: Usage | None = None) -> None:
+    def __init__(self, message: str, usage: Usage = NOTHING) -> None:
         super().__init__(message)
-        self.usage = usage or Usage()
+        self.usage = usage
+
+
+class _NoAnswer(Permanent):
+    """A model's answer with nothing in it to go on with: the same request is not made again."""
+
+    def __init__(self, message: str, usage: Usage, last_resort: Reply | None) -> None:
+        super().__init__(message)
+        self.usage = usage
+        self.last_resort = last_resort
 
 
 @dataclass(frozen=True)
@@ -240,20 +256,6 @@ class Observation:
     reasoning_tokens: int | None = None
 
 
-@dataclass(frozen=True)
-class _Question:
-    messages: Sequence[Json]
-    tools: Sequence[Json]
-    effort: str | None
-
-    def plainer(self, choice: ModelChoice) -> "_Question | None":
-        """Without what a provider may refuse and a task can do without; None when nothing of that is left."""
-        if self.effort:
-            return replace(self, effort=None)
-        plain = [without_pictures(message) for message in self.messages]
-        return replace(self, messages=plain) if choice.sees and plain != list(self.messages) else None
-
-
 @dataclass
 class _Candidate:
     """A model within one call: when it may be asked next, and how it failed so far."""
@@ -264,15 +266,18 @@ class _Candidate:
     hangs: bool = False  # it gave no answer in all the time it had
     unreadable: int = 0
     fault: ModelError | None = None
+    last_resort: Reply | None = None  # what it answered, where no other model answers better
     spent: Usage = field(default_factory=Usage)
 
     def failed(self, fault: ModelError, now: float) -> None:
         self.tries += 1
         self.hangs = isinstance(fault, _Hung)
         self.spent += FAILED
-        if isinstance(fault, _Unreadable):
-            self.unreadable += 1
+        if isinstance(fault, _Unreadable | _NoAnswer):
             self.spent += fault.usage
+        if isinstance(fault, _NoAnswer):
+            self.last_resort = fault.last_resort
+        self.unreadable += isinstance(fault, _Unreadable)
         if self.unreadable >= UNREADABLE_TRIES:
             fault = Permanent(str(fault))
         self.fault = fault
@@ -304,99 +309,33 @@ def _spent(candidates: Sequence[_Candidate], reply: Usage = NOTHING) -> Usage:
     return sum(failed, reply)
 
 
-def _key(choice: ModelChoice) -> str:
-    return choice.api_key.get_secret_value().strip() if choice.api_key else ""
+def _error(found: Cause, words: str, fault: Fault) -> ModelError:
+    if found == "passing":
+        return (_Hung if fault.status == 408 else Transient)(words, retry_after_s=fault.retry_after_s)
+    if found == "unreadable":
+        return _Unreadable(words)
+    return _NoTools(words) if found == "tools" else Permanent(words)
 
 
-def _max_tokens(choice: ModelChoice, prices: Mapping[str, Json]) -> int | None:
-    """Our bound on an answer, where the model's own is known to allow it; None leaves it to the provider."""
-    if choice.provider in COUNTED_AHEAD:
+def _why_nothing(answer: Answer, reply: Reply) -> str:
+    """Why an answer without calls leaves nothing to go on with; empty where it says something."""
+    message = answer.message or {}
+    filtered = answer.finish_reason == FILTERED or answer.own_reason == MALFORMED_CALL
+    if said_no := refusal(message):
+        return f"it refuses: {said_no}"
+    if not filtered and reply.text.strip():
+        return ""
+    reasoned = message.get("reasoning_content") or message.get("thinking_blocks")
+    said = reply.text.strip() or ("only reasoning" if reasoned else "no word and no call")
+    return f"{said}, finish_reason {answer.own_reason or answer.finish_reason}"
+
+
+def _last_resort(reply: Reply, answer: Answer, why: str, request: ModelRequest) -> Reply | None:
+    """The answer as a turn of the conversation, where the model's last turn was not like it already."""
+    own = [message for message in request.messages if message.get(MADE_BY) == reply.model]
+    if own and own[-1].get(NO_ANSWER):
         return None
-    names = [choice.name, choice.name.partition("/")[2]]
-    if not choice.base_url:  # at an address of its own a familiar name may stand for a smaller model
-        names.append(choice.name.rpartition("/")[2])
-    limit = next((prices[name] for name in names if name in prices), {}).get("max_output_tokens")
-    if isinstance(limit, int):
-        return min(limit, MAX_OUTPUT_TOKENS)
-    # For a Claude it does not know litellm sends 4,096, which cuts a site in half.
-    return MAX_OUTPUT_TOKENS if "claude" in choice.name else None
-
-
-def _reply(response: Any, choice: ModelChoice) -> Reply:
-    usage = _usage(response)
-    if not response.choices:
-        raise _Unreadable(sentence("unreadable", choice, "an answer without choices"), usage)
-    first = response.choices[0]
-    return read_reply(first.message.model_dump(exclude_none=True), first.finish_reason or "", usage, choice.name)
-
-
-def _usage(response: Any) -> Usage:
-    usage = getattr(response, "usage", None)
-    return Usage(
-        model_calls=1,
-        prompt_tokens=getattr(usage, "prompt_tokens", None) or 0,
-        completion_tokens=getattr(usage, "completion_tokens", None) or 0,
-        cached_tokens=_detail_tokens(usage, "prompt_tokens_details", "cached_tokens") or 0,
-        # litellm says 0.0 of some models whose price it does not know.
-        cost_usd=response._hidden_params.get("response_cost") or None,
-    )
-
-
-def _detail_tokens(usage: Any, kind: str, name: str) -> int | None:
-    tokens = getattr(getattr(usage, kind, None), name, None)
-    return tokens if isinstance(tokens, int) else None
-
-
-def _fault(error: Exception) -> Fault:
-    headers = getattr(error, "litellm_response_headers", None) or {}
-    retry_after = str(headers.get("retry-after", ""))
-    status = getattr(error, "status_code", None)
-    return Fault(
-        status=status if isinstance(status, int) else None,
-        text=f"{type(error).__name__} {error} {getattr(error, 'body', None)}",
-        detail=_detail(error),
-        retry_after_s=float(retry_after) if re.fullmatch(r"\d+(\.\d+)?", retry_after) else None,
-    )
-
-
-def _detail(error: Exception) -> str:
-    """The provider's own words, without what litellm puts around them."""
-    text = str(error).partition(" - ")[2].partition("Traceback")[0] or str(error)
-    body = getattr(error, "body", None) or _first_object(text)
-    said = body.get("error", body) if isinstance(body, dict) else None
-    if isinstance(said, dict) and said.get("message"):
-        return f"{said['message']} {said.get('failed_generation', '')}"
-    return text
-
-
-def _first_object(text: str) -> Any:
-    """The JSON object that a text holds, if it does."""
-    try:
-        return json.JSONDecoder().raw_decode(text, text.index("{"))[0]
-    except (ValueError, RecursionError):
-        return None
-
-
-def _import_litellm() -> Any:
-    """2.5 s and 160 MB: never on the way to the open port."""
-    os.environ.update(LITELLM_VARIABLES)  # noqa: TID251 written, not read
-    # It hangs filters on other people's loggers that import more of it: a line logged meanwhile by another thread
-    # would wait for this import, and this import for that line.
-    logging.disable(logging.CRITICAL)
-    try:
-        import litellm
-    finally:
-        _take_down_filters()
-        logging.disable(logging.NOTSET)
-    litellm.suppress_debug_info = True
-    logging.getLogger("LiteLLM").setLevel(logging.CRITICAL)  # what matters is in our errors, without keys
-    return litellm
-
-
-def _take_down_filters() -> None:
-    """Loggers and handlers without litellm's filters."""
-    known = (logger for logger in logging.root.manager.loggerDict.values() if isinstance(logger, logging.Logger))
-    for logger in (logging.root, *known):
-        for place in (logger, *logger.handlers):
-            for found in [f for f in place.filters if type(f).__module__.startswith("litellm")]:
-                place.removeFilter(found)
+    message = {**reply.message, NO_ANSWER: why}
+    if answer.own_reason == MALFORMED_CALL and SPOKEN not in message:
+        message |= {"content": f"({why})", SPOKEN: "failed"}
+    return reply.model_copy(update={"message": message})

@@ -1,4 +1,4 @@
-"""A model that plays recorded answers from a file: for demonstrations and tests. It thinks nothing."""
+"""A model that plays recorded answers from a file: for demonstrations and tests."""
 
 import asyncio
 import json
@@ -8,8 +8,9 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 
 from agent.errors import ConfigError, Permanent
-from agent.llm.model import Escalation, Model
-from agent.records import Json, Profile, Record, Reply, ToolCall, Usage
+from agent.llm.messages import wire_call
+from agent.llm.model import Model, ModelRequest
+from agent.records import Json, Record, Reply, ToolCall, Usage
 
 BYTES_PER_TOKEN = 4  # an estimate: nothing is counted where nothing is sent
 
@@ -22,12 +23,18 @@ class RecordedCall(Record):
 class RecordedReply(Record):
     text: str = ""
     calls: tuple[RecordedCall, ...] = ()
+    latency_s: float | None = Field(None, ge=0)  # None: that of the recording
 
 
 class Conversation(Record):
-    """The replies, turn by turn, to every task whose first user message contains `when`."""
+    """The replies, turn by turn, to every task whose first user message contains `when`.
+
+    With `question` they answer what is asked about a task beside building it, which comes without tools.
+    """
 
     when: str
+    also: str = ""  # that the message must contain, too
+    question: bool = False
     replies: tuple[RecordedReply, ...]
 
 
@@ -51,25 +58,20 @@ class ReplayModel(Model):
     def name(self) -> str:
         return self._name
 
-    async def complete(
-        self,
-        messages: Sequence[Json],
-        tools: Sequence[Json],
-        *,
-        timeout_s: float,
-        escalation: Escalation = 0,
-        profiles: Sequence[Profile] = (),
-    ) -> Reply:
-        conversation = self._conversation(_first_request(messages))
-        turn = sum(message["role"] == "assistant" for message in messages)
+    async def complete(self, request: ModelRequest) -> Reply:
+        conversation = self._conversation(_first_message(request.messages), question=not request.tools)
+        turn = sum(message["role"] == "assistant" for message in request.messages)
         if turn >= len(conversation.replies):
             raise Permanent(f"{self._name} has only {turn} recorded replies for this task: set LLM_MODEL to a live one")
-        await self._sleep(min(self._recording.latency_s, timeout_s))
-        return self._reply(conversation.replies[turn], turn, sent_tokens=_tokens([*messages, *tools]))
+        recorded = conversation.replies[turn]
+        latency_s = self._recording.latency_s if recorded.latency_s is None else recorded.latency_s
+        await self._sleep(min(latency_s, request.timeout_s))
+        return self._reply(recorded, turn, sent_tokens=_tokens([*request.messages, *request.tools]))
 
-    def _conversation(self, request: str) -> Conversation:
+    def _conversation(self, request: str, *, question: bool) -> Conversation:
         for conversation in self._recording.conversations:
-            if conversation.when in request:
+            fits = conversation.when in request and conversation.also in request
+            if fits and conversation.question == question:
                 return conversation
         raise Permanent(f"{self._name} holds no recorded answers for this task: set LLM_MODEL to a live one")
 
@@ -80,7 +82,7 @@ class ReplayModel(Model):
         )
         message: Json = {"role": "assistant", "content": recorded.text}
         if calls:
-            message["tool_calls"] = [_wire(call) for call in calls]
+            message["tool_calls"] = [wire_call(call) for call in calls]
         return Reply(
             message=message,
             text=recorded.text,
@@ -105,14 +107,9 @@ def read_recording(path: Path) -> Recording:
         raise ConfigError(f"{str(path)!r} is no recording of a model: {place}: {where['msg']}") from None
 
 
-def _first_request(messages: Sequence[Json]) -> str:
+def _first_message(messages: Sequence[Json]) -> str:
     content = next((message["content"] for message in messages if message["role"] == "user"), "")
     return content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
-
-
-def _wire(call: ToolCall) -> Json:
-    function = {"name": call.name, "arguments": json.dumps(call.arguments)}
-    return {"id": call.id, "type": "function", "function": function}
 
 
 def _tokens(value: object) -> int:

@@ -7,14 +7,15 @@ The instructions are `prompts/text_protocol.md.j2`.
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from agent.llm.messages import CUT_OFF, MADE_BY, SPOKEN, BrokenArguments, Spoken, read_arguments, tool_name, wire_call
 from agent.llm.providers import ModelChoice
-from agent.llm.reading import CUT_OFF, MADE_BY, SPOKEN, BrokenArguments, Spoken, read_arguments
 from agent.records import Json, Reply, ToolCall
 
 PROSE_UNTIL_TEXT = 2  # answers without a call, after which a model is taken for one that cannot call
 UNCLOSED = "the block has no closing fence"
+BEGIN_OF_THOUGHTS, END_OF_THOUGHTS = "<think>", "</think>"
 
 _HEADER = re.compile(r"(?P<word>FILE|EDIT|CALL)\s*:\s*(?P<rest>\S.*)", re.IGNORECASE)
 _FENCE = re.compile(r" {0,3}(?P<ticks>`{3,}|~{3,})(?P<info>[^`]*)")
@@ -31,16 +32,17 @@ class _Block:
     target: str  # a path, or a tool's name
     body: str
     closed: bool
+    lines: range  # where it stands, both fences included
 
 
 def is_due(messages: Sequence[Json], choice: ModelChoice) -> bool:
-    """Whether this model is spoken to in text: it must be, or its profile or its turns show that it cannot call.
+    """Whether this model is spoken to in text: it must be, or a probe or its turns show that it cannot call.
 
     A pure function of what is stored with the task, so that a replayed one decides as before.
     """
     if choice.tool_mode != "auto":
         return choice.tool_mode == "text"
-    if choice.profile and choice.profile.tools is False:
+    if choice.capabilities and choice.capabilities.tools is False:
         return True
     own = [message for message in messages if message.get(MADE_BY) == choice.name]
     if any(message.get(SPOKEN) in ("text", "fenced", "failed") for message in own):
@@ -56,7 +58,7 @@ def read(reply: Reply, turn: int, spoken: Spoken = "text") -> Reply:
     )
     message: Json = {"role": "assistant", "content": reply.message.get("content") or reply.text, MADE_BY: reply.model}
     if calls:
-        message["tool_calls"] = [_wire(call) for call in calls]
+        message["tool_calls"] = [wire_call(call) for call in calls]
     return reply.model_copy(update={"calls": calls, "message": {**message, SPOKEN: spoken}})
 
 
@@ -84,13 +86,24 @@ def in_words(messages: Sequence[Json], instructions: str) -> list[Json]:
 # -- reading -----------------------------------------------------------------------------------------------------------
 
 
+def without_thoughts(text: str) -> str:
+    """What follows the model's thoughts. A tag that ends thoughts is no such tag inside a file."""
+    if text.lstrip().startswith(BEGIN_OF_THOUGHTS):
+        return text.partition(END_OF_THOUGHTS)[2] or text
+    lines = text.split("\n")
+    ends = [at for at, line in enumerate(lines) if END_OF_THOUGHTS in line]
+    files = [block.lines for block in _fences(lines) if block.target and block.closed] if ends else []
+    end = next((at for at in ends if not any(at in file for file in files)), None)
+    return text if end is None else "\n".join([lines[end].partition(END_OF_THOUGHTS)[2], *lines[end + 1 :]])
+
+
 def _blocks(text: str) -> list[_Block]:
     """In the order of the text; a lone HTML document without a name is index.html."""
-    found = list(_fences(text.rpartition("</think>")[2].replace("\r\n", "\n").split("\n")))
+    found = list(_fences(without_thoughts(text.replace("\r\n", "\n")).split("\n")))
     named = [block for block in found if block.target]
     pages = [block for block in found if not block.target and block.body.lstrip()[:9].lower() == "<!doctype"]
     if len(pages) == 1 and not named:
-        return [_Block("FILE", "index.html", pages[0].body, pages[0].closed)]
+        return [replace(pages[0], target="index.html")]
     return named
 
 
@@ -106,7 +119,7 @@ def _fences(lines: Sequence[str]) -> Iterator[_Block]:
         end = _closing(lines, at + 1, opening["ticks"], nests=target.endswith(".md"))
         body = "".join(f"{line}\n" for line in lines[at + 1 : end])
         kind = "EDIT" if kind == "FILE" and _EDIT.search(body) else kind
-        yield _Block(kind, target, body, end < len(lines))
+        yield _Block(kind, target, body, end < len(lines), range(at, end + 1))
         before, at = "", end + 1
 
 
@@ -135,8 +148,7 @@ def _closing(lines: Sequence[str], start: int, ticks: str, *, nests: bool) -> in
 
 
 def _call(block: _Block, call_id: str, finish_reason: str) -> ToolCall:
-    name = {"FILE": "write_file", "EDIT": "edit_file"}.get(block.kind, block.target)
-    name = re.sub(r"[^\w-]", "_", name, flags=re.ASCII)[:64]
+    name = {"FILE": "write_file", "EDIT": "edit_file"}.get(block.kind) or tool_name(block.target)
     problem = "" if block.closed else f"{UNCLOSED}{CUT_OFF if finish_reason == 'length' else ''}"
     try:
         arguments = _arguments(block)
@@ -154,11 +166,6 @@ def _arguments(block: _Block) -> Json:
             raise BrokenArguments("an EDIT block holds <<<<<<< SEARCH, =======, >>>>>>> REPLACE, each on its line")
         return {"path": block.target, "edits": edits}
     return read_arguments(block.body)[0]
-
-
-def _wire(call: ToolCall) -> Json:
-    function = {"name": call.name, "arguments": json.dumps(call.arguments)}
-    return {"id": call.id, "type": "function", "function": function}
 
 
 # -- writing -----------------------------------------------------------------------------------------------------------

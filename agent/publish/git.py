@@ -7,9 +7,9 @@ import re
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from dulwich.index import commit_tree, validate_path, validate_path_element_ntfs
+from dulwich.index import commit_tree
 from dulwich.object_store import MemoryObjectStore
 from dulwich.objects import ZERO_SHA, Blob, Commit, ObjectID
 from dulwich.refs import Ref
@@ -17,6 +17,7 @@ from dulwich.repo import Repo
 from filelock import FileLock
 
 from agent.errors import HeadMoved, UnknownCommit
+from agent.workspace import unfit
 
 AUTHOR = b"llm-devops-engine <agent@llm-devops-engine.invalid>"
 MAIN = Ref(b"refs/heads/main")
@@ -39,9 +40,10 @@ class Repositories:
     def commit(self, repo: str, files: Mapping[str, bytes], *, message: str, at: float, parent: str | None) -> str:
         """Makes these files the head of `main`; the sha. The same arguments give the same sha and change nothing twice.
 
-        Raises HeadMoved when the head is neither `parent` nor that sha, ValueError for a path git would not check out.
+        Raises HeadMoved when the head is neither `parent` nor that sha, ValueError for a path that no commit can hold.
         """
-        _check_paths(files)
+        for fault in unfit(files).values():
+            raise ValueError(fault)
         objects = MemoryObjectStore()
         new = _commit(objects, files, message=message, at=at, parent=parent)
         sha = new.id.decode()
@@ -50,10 +52,12 @@ class Repositories:
             if head == sha:
                 return sha
             if head == parent:
-                _add_missing(git, objects)
+                # On disk, as one pack, before any ref names them: a power cut must not leave a head without its files.
+                git.object_store.fsync_object_files = True
+                git.object_store.add_objects([(objects[o], None) for o in objects if o not in git.object_store])
                 if git.refs.set_if_equals(MAIN, ObjectID(parent.encode()) if parent else ZERO_SHA, new.id):
                     return sha
-        raise HeadMoved(repo, expected=parent, found=head)
+        raise HeadMoved(f"the head of {repo!r} is {head}, not {parent}: build on the new head and commit again")
 
     def commit_on_top(self, repo: str, files: Mapping[str, bytes], *, message: str, at: float) -> str:
         """Commits on whatever is the head; a head that is this very commit stays. The sha."""
@@ -185,15 +189,6 @@ def _complete(path: Path) -> None:
             draft.replace(target)
 
 
-def _check_paths(files: Mapping[str, bytes]) -> None:
-    for path in files:
-        odd = "\\" in path or any(ord(c) < 32 or ord(c) == 127 for c in path)
-        if odd or not validate_path(path.encode(), validate_path_element_ntfs):
-            raise ValueError(f"{path!r} is no path of a site: use a relative one such as 'assets/app.js'")
-        if any(str(folder) in files for folder in PurePosixPath(path).parents):
-            raise ValueError(f"{path!r} needs a folder where a file stands")
-
-
 def _commit(
     objects: MemoryObjectStore, files: Mapping[str, bytes], *, message: str, at: float, parent: str | None
 ) -> Commit:
@@ -214,13 +209,6 @@ def _commit(
     return commit
 
 
-def _add_missing(git: Repo, objects: MemoryObjectStore) -> None:
-    """On disk, as one pack, before any ref names them: a power cut must not leave a head without its files."""
-    store = git.object_store
-    store.fsync_object_files = True
-    store.add_objects([(objects[sha], None) for sha in objects if sha not in store])
-
-
 def _head(git: Repo) -> str | None:
     try:
         return git.refs[MAIN].decode()
@@ -239,7 +227,7 @@ def _find(git: Repo, repo: str, sha: str) -> Commit:
     for commit in _history(git):
         if commit.id == sha.encode():
             return commit
-    raise UnknownCommit(repo, sha)
+    raise UnknownCommit(f"{sha!r} is no commit in the history of {repo!r}")
 
 
 def _tree(git: Repo, repo: str, sha: str) -> dict[str, str]:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from agent.publish.git import Repositories
-from agent.publish.publisher import Remedy, Runs, Site, Wish
+from agent.publish.publisher import RepositoryRequest, Target
 
 
 class LocalPublisher:
@@ -15,6 +15,7 @@ class LocalPublisher:
 
     name = "local"
     reserve_s = 10.0
+    builds = None
 
     def __init__(self, repositories: Repositories, http: httpx.AsyncClient, *, sites_url: str, probe_url: str) -> None:
         self._repositories = repositories
@@ -22,37 +23,23 @@ class LocalPublisher:
         self._sites_url = sites_url
         self._probe_url = probe_url
 
-    async def reserve(self, wish: Wish) -> Site:
+    async def reserve(self, request: RepositoryRequest) -> Target:
         """The repository exists and can be cloned, empty or not."""
-        await asyncio.to_thread(self._repositories.create, wish.repo)
-        url = f"{self._sites_url}/{wish.repo}"
-        return Site(repo=wish.repo, repo_url=f"{url}.git", pages_url=f"{url}/")
+        await asyncio.to_thread(self._repositories.create, request.repo)
+        url = f"{self._sites_url}/{request.repo}"
+        return Target(repo=request.repo, repo_url=f"{url}.git", pages_url=f"{url}/")
 
-    async def push(self, site: Site, commit_sha: str) -> None:
+    async def push(self, target: Target, commit_sha: str) -> None:
         """Nothing to do: the repository that was committed to is the public one."""
 
-    async def enable_pages(self, site: Site, *, by_workflow: bool) -> str:
-        """Nothing to do: every head is served."""
-        return site.pages_url
-
-    async def runs(self, site: Site, commit_sha: str) -> Runs:
-        """Nothing is run here: a workflow's files are served as they were committed."""
-        return Runs()
-
-    async def remedy(self, site: Site, commit_sha: str, waited_s: float) -> Remedy:
-        return "wait"
-
-    async def rebuild(self, site: Site) -> None:
-        """Nothing is built here."""
-
-    async def is_live(self, site: Site, commit_sha: str) -> bool:
+    async def is_live(self, target: Target, commit_sha: str) -> bool:
         """Whether the commit is the head and its page comes back over HTTP, byte for byte."""
-        if await asyncio.to_thread(self._repositories.head, site.repo) != commit_sha:
+        if await asyncio.to_thread(self._repositories.head, target.repo) != commit_sha:
             return False
         for path in ("index.html", "LICENSE"):  # a site without a page is proved by the file that every site has
-            committed = await asyncio.to_thread(self._repositories.read, site.repo, commit_sha, path)
+            committed = await asyncio.to_thread(self._repositories.read, target.repo, commit_sha, path)
             if committed is not None:
-                return await self._served(f"{site.repo}/{path}") == committed
+                return await self._served(f"{target.repo}/{path}") == committed
         return False
 
     async def ready(self) -> str | None:

@@ -5,8 +5,9 @@ nothing. The token goes into a header of each request, never into an address.
 import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
+from urllib.parse import urljoin
 
-from dulwich.client import HTTPUnauthorized, Urllib3HttpGitClient
+from dulwich.client import HTTPUnauthorized, Urllib3HttpGitClient, default_urllib3_manager
 from dulwich.errors import GitProtocolError, HangupException, NotGitRepository, SendPackError
 from dulwich.objects import ObjectID
 from dulwich.refs import Ref
@@ -18,19 +19,32 @@ MAX_SAID_CHARS = 4_000  # of what a host says about a push
 SILENCE_S = 60.0  # no byte for so long: the connection is dead
 USER = "x-access-token"
 OVERTAKEN = ("fetch first", "non-fast-forward", "failed to update", "failed to write", "lock", "old value", "stale")
+REFUSALS = (401, 403, 404, 429)
 
 T = TypeVar("T")
 
 
-class Client(Urllib3HttpGitClient):
-    """dulwich's client, which remembers where a redirect led it."""
+class Connections:
+    """urllib3's pool as dulwich opens it, which keeps what dulwich does not tell: where a redirect led, and who was
+    refused with which words.
+    """
 
-    landed_at = ""
+    def __init__(self, url: str) -> None:
+        self._pool = default_urllib3_manager(None, base_url=url, timeout=SILENCE_S)
+        self.headers = self._pool.headers
+        self.landed_at = url
+        self.refusal: tuple[int, Mapping[str, str], str] | None = None
 
-    def _discover_references(self, *args: Any, **options: Any) -> Any:
-        found = super()._discover_references(*args, **options)
-        self.landed_at = found[2].rstrip("/")
-        return found
+    def request(self, method: str, url: str, **options: Any) -> Any:
+        response = self._pool.request(method, url, **options)
+        repository, asked, _ = urljoin(url, response.geturl() or "").partition("/info/refs?")
+        if asked:
+            self.landed_at = repository
+        if response.status in REFUSALS:
+            said = response.read(MAX_SAID_CHARS, decode_content=True).decode("utf-8", "replace")
+            headers = {name.lower(): value for name, value in response.headers.items()}
+            self.refusal = (response.status, headers, " ".join(said.split()))
+        return response
 
 
 class Remote:
@@ -43,7 +57,8 @@ class Remote:
 
     async def head(self) -> str | None:
         """The commit of the remote `main`; None in an empty repository. One request."""
-        return await asyncio.to_thread(self._call, self._head)
+        refs = await asyncio.to_thread(self._call, lambda client: client.get_refs(b"", protocol_version=0).refs)
+        return refs[MAIN].decode() if refs.get(MAIN) else None
 
     async def fetch(self, repo: str) -> str | None:
         """Brings the remote `main`, history and all, and makes it ours; None when it is empty: then ours is left."""
@@ -56,28 +71,25 @@ class Remote:
         """
         await asyncio.to_thread(self._call, lambda client: self._push(client, repo, sha))
 
-    def _call(self, act: Callable[[Client], T]) -> T:
-        client = Client(self.url, username=USER, password=self._token, timeout=SILENCE_S)
+    def _call(self, act: Callable[[Urllib3HttpGitClient], T]) -> T:
+        connections: Any = Connections(self.url)
+        client = Urllib3HttpGitClient(
+            self.url, username=USER, password=self._token, timeout=SILENCE_S, pool_manager=connections
+        )
         try:
             done = act(client)
-            self.url = client.landed_at or self.url
+            self.url = connections.landed_at
             return done
-        except (HTTPUnauthorized, NotGitRepository):
-            raise NoAccess(f"{self.url} is not open to the token") from None
         except SendPackError as error:
             raise Rejected(_text(error)) from None
-        except GitProtocolError as error:
-            if "http resp 403" in str(error):
-                raise NoAccess(f"{self.url} may not be written with this token") from None
+        except (HTTPUnauthorized, NotGitRepository, GitProtocolError) as error:
+            if connections.refusal:
+                raise NoAccess(f"{self.url} is not open to the token", *connections.refusal) from None
             raise Unreachable(f"{self.url}: {_text(error)}") from None
         except (HangupException, OSError, AssertionError, ValueError) as error:  # an answer cut off or garbled
             raise Unreachable(f"{self.url}: {_text(error)}") from None
 
-    def _head(self, client: Client) -> str | None:
-        found = client.get_refs(b"", protocol_version=0).refs.get(MAIN)
-        return found.decode() if found else None
-
-    def _fetch(self, client: Client, repo: str) -> str | None:
+    def _fetch(self, client: Urllib3HttpGitClient, repo: str) -> str | None:
         self._repositories.create(repo)
         with self._repositories.open(repo) as git:
 
@@ -90,7 +102,7 @@ class Remote:
         self._repositories.reset(repo, found.decode())
         return found.decode()
 
-    def _push(self, client: Client, repo: str, sha: str) -> None:
+    def _push(self, client: Urllib3HttpGitClient, repo: str, sha: str) -> None:
         known = set(self._repositories.history(repo))
         said: list[bytes] = []
 
@@ -98,7 +110,7 @@ class Remote:
             # The protocol itself would overwrite a head that we do not know.
             found = refs.get(MAIN)
             if found is not None and found.decode() not in known:
-                raise HeadMoved(repo, expected=sha, found=found.decode())
+                raise HeadMoved(f"{self.url} is at {found.decode()}, on which {sha} does not stand")
             return {MAIN: ObjectID(sha.encode())}
 
         with self._repositories.open(repo) as git:
@@ -106,7 +118,7 @@ class Remote:
             result = client.send_pack(b"", update, pack, progress=said.append)
         for reason in filter(None, (result.ref_status or {}).values()):
             if any(word in reason for word in OVERTAKEN):
-                raise HeadMoved(repo, expected=sha, found=None)
+                raise HeadMoved(f"{self.url} took another commit than {sha} first ({reason})")
             raise Rejected(
                 "\n".join([reason, *b"".join(said).decode("utf-8", "replace").splitlines()])[:MAX_SAID_CHARS]
             )

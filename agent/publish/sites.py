@@ -7,9 +7,8 @@ smart-HTTP door for `git clone`. No path of a request ever becomes a path of the
 """
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache, partial
-from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
@@ -26,6 +25,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from agent.errors import UnknownCommit
 from agent.events import emit
 from agent.publish.git import Repositories
+from agent.publish.media_types import media_type
+from agent.publish.routing import serve
 
 ADDRESS = re.compile(r"([^/]+)(?:/@([0-9a-f]{40}))?(?:/(.*))?", re.DOTALL)  # repository, commit, path
 RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
@@ -36,49 +37,6 @@ MAX_NEGOTIATION_BYTES = 1_000_000  # what a client has and wants, 50 bytes a com
 GIT_THREADS = 4
 # By default dulwich takes pushes.
 FETCH_ONLY: dict[bytes, Any] = {b"git-receive-pack": None, b"git-upload-archive": None}
-
-UTF8_TYPES = {
-    ".html": "text/html",
-    ".htm": "text/html",
-    ".css": "text/css",
-    ".js": "application/javascript",
-    ".mjs": "application/javascript",
-    ".json": "application/json",
-    ".geojson": "application/geo+json",
-    ".webmanifest": "application/manifest+json",
-    ".txt": "text/plain",
-    ".md": "text/markdown",
-    ".csv": "text/csv",
-    ".tsv": "text/tab-separated-values",
-    ".yml": "text/yaml",
-    ".yaml": "text/yaml",
-    ".xml": "application/xml",
-    ".vtt": "text/vtt",
-}
-BINARY_TYPES = {
-    ".svg": "image/svg+xml",
-    ".png": "image/png",
-    ".jpg": "image/jpeg",
-    ".jpeg": "image/jpeg",
-    ".gif": "image/gif",
-    ".webp": "image/webp",
-    ".avif": "image/avif",
-    ".ico": "image/vnd.microsoft.icon",
-    ".woff": "font/woff",
-    ".woff2": "font/woff2",
-    ".ttf": "font/ttf",
-    ".otf": "font/otf",
-    ".mp3": "audio/mpeg",
-    ".wav": "audio/wav",
-    ".ogg": "audio/ogg",
-    ".mp4": "video/mp4",
-    ".webm": "video/webm",
-    ".pdf": "application/pdf",
-    ".zip": "application/zip",
-    ".gz": "application/gzip",
-    ".wasm": "application/wasm",
-    ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-}
 
 Trees = Callable[[str, str], Mapping[str, str]]  # repo, sha → path → blob id
 
@@ -116,35 +74,14 @@ def show(repositories: Repositories, trees: Trees, request: Request) -> Response
         tree = trees(repo, preview or repositories.head(repo) or "")
     except UnknownCommit:
         raise _nothing() from None
-    found = locate(tree, path)
-    read = partial(repositories.blob, repo)
-    if found is None and "404.html" in tree:
-        return Response(read(tree["404.html"]), 404, _headers("404.html", FRESH))
-    if found is None:
-        raise _nothing()
-    if found.endswith("/"):
+    found, read = serve(tree, path), partial(repositories.blob, repo)
+    if found.status == 301:
         return _with_slash(request)
-    return _file(request, tree[found], read, _headers(found, FOR_EVER if preview else FRESH))
-
-
-def locate(tree: Collection[str], path: str) -> str | None:
-    """The file that a project page shows at this path; one ending in "/": the folder it must be asked as; else None."""
-    if any(part.lower().startswith(".git") for part in path.split("/")):
-        return None
-    if not path or path.endswith("/"):
-        return f"{path}index.html" if f"{path}index.html" in tree else None
-    if path in tree:
-        return path
-    if f"{path}.html" in tree:
-        return f"{path}.html"
-    return f"{path}/" if any(other.startswith(f"{path}/") for other in tree) else None
-
-
-def media_type(path: str) -> str:
-    suffix = PurePosixPath(path).suffix.lower()
-    if suffix in UTF8_TYPES:
-        return f"{UTF8_TYPES[suffix]}; charset=utf-8"
-    return BINARY_TYPES.get(suffix, "application/octet-stream")
+    if found.file is None:
+        raise _nothing()
+    if found.status == 404:
+        return Response(read(tree[found.file]), 404, _headers(found.file, FRESH))
+    return _file(request, tree[found.file], read, _headers(found.file, FOR_EVER if preview else FRESH))
 
 
 def _headers(path: str, cache_control: str) -> dict[str, str]:

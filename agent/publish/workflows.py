@@ -74,7 +74,8 @@ class Workflow:
     def publishes_everything(self) -> bool:
         """Whether what it publishes is the repository as it is, and perhaps more."""
         uploads = [step for job in self.jobs.values() for step in steps(job) if uses(step, UPLOAD)]
-        return bool(uploads) and all(text(_inputs(step), "path") in WHOLE_REPOSITORY for step in uploads)
+        inputs = [given if isinstance(given := step.get("with"), dict) else {} for step in uploads]
+        return bool(uploads) and all(text(given, "path") in WHOLE_REPOSITORY for given in inputs)
 
 
 def steps(job: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -140,11 +141,6 @@ def _chosen(patterns: list[str]) -> bool:
         if fnmatchcase(BRANCH, pattern.removeprefix("!")):
             chosen = not pattern.startswith("!")
     return chosen
-
-
-def _inputs(step: Mapping[str, Any]) -> Mapping[str, Any]:
-    given = step.get("with")
-    return given if isinstance(given, dict) else {}
 
 
 def _strings(value: Any) -> list[str]:

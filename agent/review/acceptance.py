@@ -85,12 +85,16 @@ class FileTest(Record):
 
     kind: Literal["file"]
     path: Annotated[str, StringConstraints(min_length=1, max_length=200)]
-    asks: Literal["exists", "absent", "unchanged", "text", "pattern", "words", "schema", "copy"] = Field(alias="is")
+    asks: Literal["exists", "absent", "unchanged", "text", "pattern", "words", "schema", "copy", "selection"] = Field(
+        alias="is"
+    )
     value: Any = None  # text, pattern: a string · words: [least, most] · schema: JSON Schema · copy: the source's name
 
     @model_validator(mode="after")
     def _measured(self) -> Self:
-        needs = {"text": str, "pattern": str, "copy": str, "words": list, "schema": dict}.get(self.asks)
+        needs = {"text": str, "pattern": str, "copy": str, "selection": str, "words": list, "schema": dict}.get(
+            self.asks
+        )
         if needs and not isinstance(self.value, needs):
             raise ValueError(f"{self.asks} needs a {needs.__name__} as its value")
         if self.asks == "pattern":

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, StringConstraints, ValidationError
 
-from agent.llm.reading import json_object
+from agent.llm.messages import json_object
 from agent.quoting import fence, one_line
 from agent.records import Record, Review
 from agent.review.acceptance import TEST, AcceptanceTest, Reading, Test

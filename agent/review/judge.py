@@ -11,7 +11,7 @@ from typing import Annotated
 from pydantic import ConfigDict, StringConstraints, ValidationError
 
 from agent.files.previews import preview
-from agent.llm.reading import json_object
+from agent.llm.messages import json_object
 from agent.quoting import fence, one_line, quote
 from agent.records import Record, Review, TestResult, Verdict
 from agent.review.acceptance import AcceptanceTest, JudgeTest, Reading

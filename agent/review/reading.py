@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from agent.llm.reading import json_object
+from agent.llm.messages import json_object
 from agent.quoting import one_line, quote
 from agent.records import Check, Task
 from agent.review.acceptance import TEST, AcceptanceTest, FileTest, Reading, Requirement

@@ -1,14 +1,16 @@
 """Save an attachment (`part`: sheet, zip member, JSON path) as csv, json, txt or image, exactly, by code: never retype
-data. `{sheet}` in path: one file a sheet.
+data. `{sheet}` in path: one file a sheet. `header`: row of column names.
 
-Which format becomes which, and the rules for dates, numbers and empty cells, stand in `agent.files.conversions`.
+`header` is the number of the line or row, 0 where no row names the columns; -1: the one that is found. Which format
+becomes which, and the rules for dates, numbers and empty cells, stand in `agent.files.conversions`.
 """
 
 import asyncio
 
 from pydantic import Field
 
-from agent.files.conversions import Wish, convert
+from agent.files.base import ConversionOptions
+from agent.files.conversions import convert
 from agent.files.previews import preview
 from agent.records import Record
 from agent.tools.registry import ToolContext, ToolOutcome, attachment
@@ -22,12 +24,14 @@ class Args(Record):
     path: str
     part: str = ""
     width: int = Field(0, ge=0)
+    header: int = Field(-1, ge=-1)
 
 
 async def run(context: ToolContext, args: Args) -> ToolOutcome:
     data = attachment(context, args.name)
+    options = ConversionOptions(part=args.part, width=args.width, header=None if args.header < 0 else args.header)
     # in a thread: a large spreadsheet takes seconds, and other tasks share this loop
-    converted = await asyncio.to_thread(convert, args.name, data, args.path, Wish(part=args.part, width=args.width))
+    converted = await asyncio.to_thread(convert, args.name, data, args.path, options)
     workspace = context.workspace
     for path, made in converted.files.items():
         workspace = workspace.write(path, made, workflows=context.workflows, max_bytes=MAX_DATA_BYTES)

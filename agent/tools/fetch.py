@@ -4,7 +4,7 @@ import asyncio
 from urllib.parse import urlsplit
 
 from agent.errors import ToolError
-from agent.files.looks import Window
+from agent.files.base import Window
 from agent.files.previews import preview
 from agent.files.tables import list_rows, lists_in
 from agent.files.texts import csv_text

@@ -4,7 +4,7 @@ import asyncio
 
 from pydantic import Field
 
-from agent.files.looks import Window
+from agent.files.base import Window
 from agent.files.previews import preview
 from agent.records import Record
 from agent.tools.registry import SHOWN_CHARS, ToolContext, ToolOutcome, attachment

@@ -4,10 +4,12 @@ A tool is one module here, named like the tool. The first paragraph of its docst
 `class Args` says what the tool takes; `async def run(context, args)` returns a ToolOutcome or raises ToolError.
 """
 
+import copy
 import importlib
 import json
 import pkgutil
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -17,6 +19,7 @@ from pydantic import BaseModel, ValidationError
 
 from agent import telemetry
 from agent.errors import ToolError
+from agent.events import emit
 from agent.quoting import label, plain
 from agent.records import Fetched, Json, Review, ToolCall, ToolResult
 from agent.sandbox.sandbox import Run, Script
@@ -25,6 +28,7 @@ from agent.workspace import Workspace
 SHOWN_CHARS = 8_000  # what a tool shows of a file
 MAX_RESULT_CHARS = 13_000  # of any result; only edit_file's whole file comes near
 
+REPAIRS = 3  # of arguments, for what stands in a text of JSON is seen only when that is read
 _SCHEMA_WORDS = ("type", "description", "enum", "required", "additionalProperties")  # known to every provider
 
 
@@ -72,9 +76,16 @@ async def run(context: ToolContext, calls: Sequence[ToolCall]) -> tuple[list[Too
                 tool = tools().get(call.name)
                 if tool is None:
                     raise ToolError(f"there is no such tool; there are: {', '.join(tools())}")
-                outcome = await tool.run(context, _arguments(tool, call))
+                arguments, note = _arguments(tool, call)
+                outcome = await tool.run(context, arguments)
+                outcome = replace(outcome, text=f"{outcome.text}{note}")
         except ToolError as error:
             outcome = ToolOutcome(f"{call.name[:80]} failed: {error}")
+        except Exception as error:  # noqa: BLE001 - the boundary of a tool call: the loop goes on, the good calls count
+            emit("tool.broke", tool=call.name[:80], error=f"{type(error).__name__}: {error}")
+            outcome = ToolOutcome(
+                f"{call.name[:80]} failed here, which is no fault of the call: {type(error).__name__}"
+            )
         context = context.after(outcome)
         results.append(ToolResult(call_id=call.id, text=plain(outcome.text)[:MAX_RESULT_CHARS]))
     return results, context
@@ -135,18 +146,56 @@ def _names(names: Iterable[str]) -> str:
     return ", ".join(map(label, names))[:1000] or "none"
 
 
-def _arguments(tool: Tool, call: ToolCall) -> BaseModel:
+def _arguments(tool: Tool, call: ToolCall) -> tuple[BaseModel, str]:
+    """What the tool takes, read as far as that loses nothing, and a note on what it does not take."""
     if call.problem:
         raise ToolError(call.problem)
+    arguments: Json = copy.deepcopy(call.arguments)
+    unknown: list[str] = []
+    takes = f"it takes: {', '.join(tool.args.model_fields)}"
     try:
-        json.dumps(call.arguments, ensure_ascii=False).encode()
-        return tool.args.model_validate(call.arguments)
+        json.dumps(arguments, ensure_ascii=False).encode()
+        for _ in range(REPAIRS):
+            for fault in _validation_faults(tool, arguments):
+                _repair(arguments, fault)
+                unknown += [label(str(fault["loc"][-1]))] * (fault["type"] == "extra_forbidden")
+        note = f"\n(ignored: {', '.join(unknown)[:200]}; {takes})" if unknown else ""
+        return tool.args.model_validate(arguments), note
     except UnicodeEncodeError as error:
         raise ToolError("its arguments hold half of a character, a lone surrogate") from error
     except ValidationError as error:
         faults = error.errors(include_url=False, include_input=False, include_context=False)[:5]
         told = "; ".join(f"{'.'.join(map(str, f['loc']))[:80]}: {f['msg'].lower()}" for f in faults)
-        raise ToolError(f"{told}; it takes: {', '.join(tool.args.model_fields)}") from error
+        raise ToolError(f"{told}; {takes}") from error
+
+
+def _validation_faults(tool: Tool, arguments: Json) -> Sequence[Any]:
+    try:
+        tool.args.model_validate(arguments)
+    except ValidationError as error:
+        return error.errors(include_url=False, include_context=False)
+    return ()
+
+
+def _repair(arguments: Json, fault: Any) -> None:
+    """JSON for its text, one item for a list of it, an object for the text of a file; an unknown argument goes."""
+    holder: Any = arguments
+    for step in fault["loc"][:-1]:
+        holder = holder[step]
+    last, kind, value = fault["loc"][-1], fault["type"], fault["input"]
+    if kind == "extra_forbidden":
+        del holder[last]
+    elif kind in ("list_type", "tuple_type", "model_type") and isinstance(value, str | dict):
+        with suppress(ValueError):
+            value = json.loads(value) if isinstance(value, str) else value
+        holder[last] = value if kind == "model_type" or isinstance(value, list) else [value]
+    elif kind == "string_type" and (isinstance(value, dict) or (value and _are_objects(value))):
+        holder[last] = json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def _are_objects(value: object) -> bool:
+    """Unlike a list of texts, which may be the lines of a file, these can only be meant as JSON."""
+    return isinstance(value, list) and all(isinstance(item, dict) for item in value)
 
 
 def _portable(node: Json, defs: Json) -> Json:

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 from agent.errors import PublishError
 from agent.events import emit
-from agent.publish.publisher import Site
+from agent.publish.publisher import Target
 from agent.publish.workflows import publish_pages
 from agent.review.review import Subject
 from agent.worker.parts import Parts
@@ -35,18 +35,18 @@ async def is_live_by_now(parts: Parts, task_id: str, *, first: bool) -> bool:
     if seen is None or seen.live:
         return True
     files = await asyncio.to_thread(parts.repositories.files, view.task.repo, seen.commit_sha)
-    site = Site(
+    target = Target(
         repo=view.task.repo,
         repo_url=seen.repo_url,
         pages_url=seen.pages_url,
         published=True,
         by_workflow=publish_pages(files),
     )
-    live: bool = await parts.publisher.is_live(site, seen.commit_sha)
+    live: bool = await parts.publisher.is_live(target, seen.commit_sha)
     if live:
         await asyncio.to_thread(parts.store.update, task_id, publication=seen.model_copy(update={"live": True}))
         emit("task.live", commit_sha=seen.commit_sha)
-    elif first and not site.by_workflow:
+    elif first and not target.by_workflow and parts.publisher.builds:
         with suppress(PublishError):  # it was a help, not a promise
-            await parts.publisher.rebuild(site)
+            await parts.publisher.builds.rebuild(target)
     return live

@@ -9,8 +9,9 @@ from agent import telemetry
 from agent.errors import LimitReached, Permanent, Transient
 from agent.events import emit
 from agent.llm.choice import NO_MODEL
-from agent.llm.model import Escalation, Model
-from agent.records import Json, Profile, Reply, Stage
+from agent.llm.model import Escalation, Model, ModelRequest
+from agent.llm.providers import trace_name
+from agent.records import Capabilities, Json, Reply, Stage
 from agent.store import Store
 from agent.workspace import sha256
 
@@ -27,7 +28,7 @@ class ModelCall:
     until: float  # Unix time, seconds
     tools: Sequence[Json] = ()
     escalation: Escalation = 0
-    profiles: Sequence[Profile] = ()
+    capabilities: Sequence[Capabilities] = ()
 
     @property
     def key(self) -> str:
@@ -65,15 +66,17 @@ class StoredModel:
         if self.model is None:
             raise Permanent(NO_MODEL)
         try:
-            with telemetry.model_call(self.model.name):
+            with telemetry.model_call(self.model.name, provider=trace_name(self.model.name)):
                 reply = await self.model.complete(
-                    call.messages,
-                    call.tools,
-                    timeout_s=left_s,
-                    escalation=call.escalation,
-                    profiles=call.profiles,
+                    ModelRequest(
+                        call.messages,
+                        call.tools,
+                        timeout_s=left_s,
+                        escalation=call.escalation,
+                        capabilities=call.capabilities,
+                    )
                 )
-                telemetry.answered(reply)
+                telemetry.answered(reply, provider=trace_name(reply.model))
                 return reply
         except Transient as fault:
             if self.clock() >= call.until - 1:

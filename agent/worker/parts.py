@@ -31,7 +31,7 @@ class Parts:
     sandbox: Sandbox
     model: Model | None
     review_model: Model | None  # reads tasks and judges
-    profiles: Sequence[str]  # the keys of those of the models that may be asked
+    capability_keys: Sequence[str]  # of the models that may be asked
     limits: Limits
     prompts_dir: Path
     secrets: Sequence[str]  # values that no file may hold

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from agent.files.images import picture_uri
 from agent.files.previews import previews
-from agent.llm.sight import shown
+from agent.llm.messages import with_pictures
+from agent.net import hosts_in
 from agent.prompts import Prompts
-from agent.publish.publisher import Site
+from agent.publish.publisher import Target
 from agent.quoting import fence, label
 from agent.records import Check, Json, Task
 from agent.worker import questions
@@ -18,6 +19,12 @@ PREVIEW_CHARS = 6_000  # of all attachments together: 2,000 tokens of prose, 4,0
 MAX_PICTURES = 4  # images among the attachments that are shown to a model that sees; the others are described
 SHOWN_FILE_CHARS = 24_000  # a larger file of an earlier round is named, not shown
 HINTS = ("silent", "stalled")
+LIBRARIES = {  # files of libraries that briefs often name, in versions that serve them
+    "bootstrap": "cdn.jsdelivr.net/npm/bootstrap@5.3.3/dist/css/bootstrap.min.css",
+    "marked": "cdn.jsdelivr.net/npm/marked@12.0.2/marked.min.js",
+    "highlight.js": "cdnjs.cloudflare.com/ajax/libs/highlight.js/11.9.0/highlight.min.js",
+    "qrcode": "cdnjs.cloudflare.com/ajax/libs/qrcodejs/1.0.0/qrcode.min.js",
+}
 SAMPLE = Task(
     **dict.fromkeys(("id", "email", "task", "nonce", "brief", "repo"), "a"),
     round=1,
@@ -35,7 +42,7 @@ SAMPLE = Task(
 def check_prompts(folder: Path) -> None:
     """Raises ConfigError naming the prompt file that would fail a task."""
     prompts, rounds = Prompts(folder), [SAMPLE.model_copy(update={"round": 2}), SAMPLE]
-    site = Site(repo="a", repo_url="https://o.example/a.git", pages_url="https://o.example/a/")
+    site = Target(repo="a", repo_url="https://o.example/a.git", pages_url="https://o.example/a/")
     first_messages(prompts, rounds, site, {"index.html": b"a"}, {"b.txt": b"b"})
     hints(prompts)
     questions.rehearse(prompts, SAMPLE)
@@ -49,7 +56,7 @@ def hints(prompts: Prompts) -> dict[str, str]:
 def first_messages(
     prompts: Prompts,
     rounds: Sequence[Task],
-    site: Site,
+    site: Target,
     files: Mapping[str, bytes],
     attachments: Mapping[str, bytes],
     *,
@@ -61,15 +68,16 @@ def first_messages(
     seen = dict(islice(((name, uri) for name, uri in uris if uri), MAX_PICTURES))
     return [
         {"role": "system", "content": prompts.render("system.md.j2")},
-        {"role": "user", "content": shown(text, seen)},
+        {"role": "user", "content": with_pictures(text, seen)},
     ]
 
 
 def _task_variables(
-    rounds: Sequence[Task], site: Site, files: Mapping[str, bytes], attachments: Mapping[str, bytes]
+    rounds: Sequence[Task], site: Target, files: Mapping[str, bytes], attachments: Mapping[str, bytes]
 ) -> dict[str, object]:
     """What `task.md.j2` may use; checks stand last and verbatim, so that they are read last."""
     task, *earlier = rounds
+    asked = " ".join([task.brief, *(check.text for check in task.checks)])
     looks = previews(attachments, max_chars=PREVIEW_CHARS)
     return {
         "task": task.task,
@@ -86,8 +94,11 @@ def _task_variables(
             for path, data in sorted(files.items())
             if path not in ENGINE_FILES and path not in attachments
         ],
-        "workflows": any(WORKFLOWS in text for text in (task.brief, *(check.text for check in task.checks))),
+        "workflows": WORKFLOWS in asked,
+        "libraries": [files for name, files in LIBRARIES.items() if name in asked.lower()],
+        "fetches": bool(hosts_in(asked)),
         "checks": [check for check in task.checks if check.round == task.round],
+        "unread_checks": sum(part.what.startswith("checks") for part in task.skipped),
         "earlier_checks": [check for check in task.checks if check.round < task.round],
     }
 

@@ -12,8 +12,8 @@ from pydantic import Field
 
 from agent.errors import AgentError, Gone, LimitReached, ModelError, NoBrowser, PageFault
 from agent.files.images import picture_uri
-from agent.files.previews import previews
-from agent.llm.sight import shown
+from agent.files.previews import brief_previews
+from agent.llm.messages import with_pictures
 from agent.prompts import Prompts
 from agent.records import NOTHING, Json, Record, Review, Task, TestResult, Usage
 from agent.review import doubts, judge
@@ -26,7 +26,6 @@ from agent.workspace import Workspace
 
 MAX_SHARE = 0.5  # of the time that is left: the site needs the rest
 SHORT_ANSWER_S = 60.0  # doubts and verdicts
-PREVIEWS_CHARS = 4_000  # of all attachments together
 
 
 class Read(Record):
@@ -66,7 +65,7 @@ class Reader:
         task = rounds[0]
         wanted = questions.unread(task, earlier)
         own = {a.name: attachments[a.name] for a in task.attachments if a.name in attachments}
-        shown_files = await asyncio.to_thread(previews, own, max_chars=PREVIEWS_CHARS)
+        shown_files = await asyncio.to_thread(brief_previews, own)
         prompts = Prompts(self.prompts_dir)
         usage, why_not = NOTHING, ""
         for name, model, asked in (
@@ -184,7 +183,7 @@ class Reader:
 def _with_pictures(messages: Sequence[Json], pictures: Mapping[str, bytes]) -> list[Json]:
     uris = {name: uri for name, data in pictures.items() if (uri := picture_uri(data))}
     *before, last = messages
-    return [*before, {**last, "content": shown(last["content"], uris)}] if uris else list(messages)
+    return [*before, {**last, "content": with_pictures(last["content"], uris)}] if uris else list(messages)
 
 
 def _reason(error: AgentError) -> str:

@@ -19,18 +19,19 @@ from agent.events import emit
 from agent.llm.model import Escalation
 from agent.loop import Batch, Progress, Version
 from agent.prompts import TEMPLATES, Prompts
-from agent.publish.publisher import Commit, Outcome, Site, Step, Wish, publish
+from agent.publish.publisher import Commit, PublishResult, RepositoryRequest, Target, publish
 from agent.quoting import one_line
 from agent.records import (
     NOTHING,
     Build,
+    Capabilities,
     Fetched,
     Json,
-    Profile,
     Publication,
     Record,
     Reply,
     Review,
+    Step,
     Task,
     ToolCall,
     ToolResult,
@@ -49,7 +50,7 @@ from agent.worker.model_calls import ModelCall, StoredModel
 from agent.worker.parts import Parts
 from agent.worker.prompt import first_messages, hints
 from agent.worker.reader import Read, Reader, Settled
-from agent.worker.site_files import finished, foundation
+from agent.worker.site_files import finished, foundation, with_footer
 from agent.workspace import ENGINE_FILES, Workspace, sha256
 
 MAX_FIXES = 2  # of what the host objects to, in one run
@@ -68,7 +69,7 @@ class Job(Record):
     hints: dict[str, str]
     requirements: tuple[Requirement, ...] = ()  # of earlier rounds
     reading: Reading | None = None  # of this round, where an earlier run of it was read
-    profiles: tuple[Profile, ...] = ()  # what was known of the models
+    capabilities: tuple[Capabilities, ...] = ()  # what was known of the models
     fetched: tuple[Fetched, ...] = ()  # in earlier rounds
 
 
@@ -85,7 +86,8 @@ class TaskRun:
         self._attempt = attempt
         self._model = StoredModel(parts.store, parts.model, parts.clock)
         self._templates = Prompts(TEMPLATES)
-        self._job: Job  # these four once it is prepared
+        self._target: Target  # once it is reserved
+        self._job: Job  # these once it is prepared
         self._start: Workspace
         self._attachments: dict[str, bytes]
         self._progress: Progress  # as far as the loop has told
@@ -103,13 +105,13 @@ class TaskRun:
         """The publication, and when its notification was stored. Raises AgentError when nothing can be published."""
         await self._step("begin", self._begin)
         telemetry.note({"task.round": self._task.round})
-        site = Site.model_validate(await self._step("reserve", self._reserve))
-        prompt = await self._prepare(site)
+        target = self._target = Target.model_validate(await self._step("reserve", self._reserve))
+        prompt = await self._prepare(target)
         with self._faults_stop_the_loop():
             begun = await loop.begin(self._start, prompt, self)
             self._progress = await loop.run(begun, self, self._parts.limits)
-        build, objection, publication = await self._publish(site)
-        done_at = await self._step("record", partial(self._record, build, publication, objection))
+        build, result, publication = await self._publish(target)
+        done_at = await self._step("record", partial(self._record, build, publication, result))
         return publication, done_at
 
     # -- before the loop ---------------------------------------------------------------------------------------------
@@ -125,40 +127,40 @@ class TaskRun:
             earlier = (store.view(known.id).publication for known in store.rounds(task)[1:])
             return next(filter(None, earlier), None)
 
-        wish = Wish(
+        request = RepositoryRequest(
             repo=task.repo,
             description=task.brief[:1_000],
             mark=sha256(json.dumps([task.email, task.task]).encode())[:16],
             round=task.round,
             known=await asyncio.to_thread(newest_publication),
         )
-        return (await self._parts.publisher.reserve(wish)).model_dump(mode="json")
+        return (await self._parts.publisher.reserve(request)).model_dump(mode="json")
 
-    async def _prepare(self, site: Site) -> list[Json]:
+    async def _prepare(self, target: Target) -> list[Json]:
         """The first messages."""
-        store = self._parts.store
-        self._job = Job.model_validate(await self._step("prepare", partial(asyncio.to_thread, self._new_job, site)))
-        self._reading = self._job.reading or Reading(requirements=self._job.requirements)
-        self._task_read = self._job.reading is not None
-        self._rounds = await asyncio.to_thread(store.rounds, self._task)
-        self._start = await asyncio.to_thread(self._load, self._job.files)
-        self._attachments = dict(await asyncio.to_thread(self._load, self._job.attachments))
+        prepared = await self._step("prepare", partial(asyncio.to_thread, self._new_job, target))
+        self._job = job = Job.model_validate(prepared)
+        self._reading = job.reading or Reading(requirements=job.requirements)
+        self._task_read = job.reading is not None
+        self._rounds = await asyncio.to_thread(self._parts.store.rounds, self._task)
+        self._start = await asyncio.to_thread(self._load, job.files)
         unreviewed = Version(self._start, Review())
         self._progress = Progress(best=unreviewed, latest=unreviewed)
-        prompt = await asyncio.to_thread(store.get_blobs, [self._job.prompt])
-        return list(json.loads(prompt[self._job.prompt]))
+        blobs = await asyncio.to_thread(self._parts.store.get_blobs, [job.prompt, *job.attachments.values()])
+        self._attachments = {name: blobs[digest] for name, digest in job.attachments.items()}
+        return list(json.loads(blobs[job.prompt]))
 
-    def _new_job(self, site: Site) -> Json:
+    def _new_job(self, target: Target) -> Json:
         """Reads what is there, renders the first prompt and stores both."""
         task, parts, store = self._task, self._parts, self._parts.store
-        base_sha = parts.repositories.head(site.repo)
-        old = parts.repositories.files(site.repo, base_sha) if base_sha else {}
+        base_sha = parts.repositories.head(target.repo)
+        old = parts.repositories.files(target.repo, base_sha) if base_sha else {}
         rounds = store.rounds(task)
         attachments = self._newest_attachments(rounds, old)
         start = foundation(task, attachments, old, self._templates)
-        prompts, profiles = Prompts(parts.prompts_dir), store.profiles(parts.profiles)
-        sees = any(profile.images for profile in profiles)
-        prompt = json.dumps(first_messages(prompts, rounds, site, old, attachments, pictures=sees)).encode()
+        prompts, capabilities = Prompts(parts.prompts_dir), store.capabilities(parts.capability_keys)
+        sees = any(known.images for known in capabilities)
+        prompt = json.dumps(first_messages(prompts, rounds, target, old, attachments, pictures=sees)).encode()
         store.put_blobs([prompt, *start.values(), *attachments.values()])
         job = Job(
             files=start.manifest,
@@ -169,7 +171,7 @@ class TaskRun:
             hints=hints(prompts),
             requirements=self._earlier_requirements(rounds[1:]),
             reading=self._stored_reading(task),
-            profiles=profiles,
+            capabilities=capabilities,
             fetched=tuple(one for earlier in rounds[1:] for one in store.fetched(earlier.id)),
         )
         store.update(task.id, stage="build")
@@ -211,7 +213,7 @@ class TaskRun:
             messages=messages,
             until=self._parts.build_by(self._task),
             escalation=escalation,
-            profiles=self._job.profiles,
+            capabilities=self._job.capabilities,
         )
         act = partial(self._call, call) if self._task_read else partial(self._call_and_read, call)
         done = await self._step("model_call", act)
@@ -252,7 +254,7 @@ class TaskRun:
             prompts_dir=parts.prompts_dir,
             attempt=self._attempt,
             until=parts.build_by(self._task),
-            sees=any(profile.images for profile in self._job.profiles),
+            sees=any(known.images for known in self._job.capabilities),
         )
 
     async def run_tools(
@@ -262,7 +264,8 @@ class TaskRun:
 
         async def act() -> Json:
             results, after = await registry.run(self._tool_context(workspace, failed_edits), calls)
-            changed = {p: data for p, data in after.workspace.items() if workspace.get(p) != data}
+            files = with_footer(after.workspace, self._templates, self._target.pages_url, self._target.repo_url)
+            changed = {p: data for p, data in files.items() if workspace.get(p) != data}
             await asyncio.to_thread(parts.store.put_blobs, changed.values())
             names = [call.name for call in calls]
             await asyncio.to_thread(parts.store.add_event, task.id, "tools", {"calls": names, "changed": list(changed)})
@@ -271,7 +274,7 @@ class TaskRun:
                 await asyncio.to_thread(parts.store.add_event, task.id, "fetched", one)
             return {
                 "results": [result.model_dump() for result in results],
-                "files": after.workspace.manifest,
+                "files": files.manifest,
                 "failed_edits": dict(after.failed_edits),
                 "fetched": fetched,
             }
@@ -418,30 +421,32 @@ class TaskRun:
 
     # -- after the loop ----------------------------------------------------------------------------------------------
 
-    async def _publish(self, site: Site) -> tuple[Build, str, Publication]:
+    async def _publish(self, target: Target) -> tuple[Build, PublishResult, Publication]:
         """What the host objects to goes back to the loop, and what it refuses to the end is left out."""
         parent = self._job.base_sha
-        build, outcome = await self._commit(site, parent)
+        build, outcome = await self._commit(target, parent)
         for _ in range(MAX_FIXES):
             if not outcome.objection or not await self._fix(outcome.objection):
                 break
             parent = outcome.publication.commit_sha if outcome.publication else parent
-            build, outcome = await self._commit(outcome.site, parent)
+            build, outcome = await self._commit(outcome.target, parent)
         refused = named_in(outcome.objection, build.files)
         objection = outcome.objection
         if outcome.publication is None and refused:
-            build, outcome = await self._commit(outcome.site, parent, refused)
+            build, outcome = await self._commit(outcome.target, parent, refused)
         if outcome.publication is None:
             raise PublishError(one_line(objection, MAX_SENTENCE_CHARS))
-        return build, outcome.objection, outcome.publication
+        return build, outcome, outcome.publication
 
-    async def _commit(self, site: Site, parent: str | None, refused: Sequence[str] = ()) -> tuple[Build, Outcome]:
+    async def _commit(
+        self, target: Target, parent: str | None, refused: Sequence[str] = ()
+    ) -> tuple[Build, PublishResult]:
         task, parts = self._task, self._parts
-        build = Build.model_validate(await self._step("finish", partial(self._finish, site, refused)))
+        build = Build.model_validate(await self._step("finish", partial(self._finish, target, refused)))
         telemetry.note({"task.stopped_by": build.stopped_by, "task.turns": build.turns})
         suffix = ", fixed" if parent != self._job.base_sha else ""
         outcome = await publish(
-            site,
+            target,
             await asyncio.to_thread(self._load, build.files),
             Commit(message=f"{task.task}: round {task.round}{suffix}", parent=parent, at=task.received_at),
             publisher=parts.publisher,
@@ -452,31 +457,10 @@ class TaskRun:
         )
         return build, outcome
 
-    async def _finish(self, site: Site, refused: Sequence[str]) -> Json:
-        """The best workspace, completed by code and without refused files, is stored before anything is published."""
-        progress, store = self._progress, self._parts.store
-        error = f"left out, as the host refuses it: {', '.join(refused)}" if refused else progress.error
-        files = finished(
-            self._task,
-            self._attachments,
-            progress.best.workspace,
-            pages_url=site.pages_url,
-            reason=error or f"the build stopped early ({progress.stopped_by})",
-            templates=self._templates,
-            secrets=self._parts.secrets,
-            refused=refused,
-        )
-        unchanged = files == progress.best.workspace
-        build = Build(
-            files=files.manifest,
-            review=progress.best.review if unchanged else await self._review_now(files),
-            usage=progress.usage + self.spent,
-            turns=progress.turns,
-            stopped_by=progress.stopped_by or "passed",
-            error=error,
-            models=progress.models,
-            prompts_sha256=self._job.prompts_sha256,
-        )
+    async def _finish(self, target: Target, refused: Sequence[str]) -> Json:
+        """What will be published is stored before anything is."""
+        store = self._parts.store
+        files, build = await self._completed(target, refused)
         details = {
             "models": build.models,
             "turns": build.turns,
@@ -497,6 +481,33 @@ class TaskRun:
         )
         emit("build.done", stopped_by=build.stopped_by, turns=build.turns, failed=len(build.review.failures))
         return build.model_dump(mode="json")
+
+    async def _completed(self, target: Target, refused: Sequence[str]) -> tuple[Workspace, Build]:
+        """The best workspace, completed by code and without refused files, and what is known about it."""
+        progress = self._progress
+        error = f"left out, as the host refuses it: {', '.join(refused)}" if refused else progress.error
+        files = finished(
+            self._task,
+            self._attachments,
+            progress.best.workspace,
+            pages_url=target.pages_url,
+            reason=error or f"the build stopped early ({progress.stopped_by})",
+            templates=self._templates,
+            secrets=self._parts.secrets,
+            refused=refused,
+        )
+        unchanged = files == progress.best.workspace
+        build = Build(
+            files=files.manifest,
+            review=progress.best.review if unchanged else await self._review_now(files),
+            usage=progress.usage + self.spent,
+            turns=progress.turns,
+            stopped_by=progress.stopped_by or "passed",
+            error=error,
+            models=progress.models,
+            prompts_sha256=self._job.prompts_sha256,
+        )
+        return files, build
 
     async def _fix(self, said: str) -> bool:
         """The loop goes on from where it was; False when no other site came of it."""
@@ -519,15 +530,17 @@ class TaskRun:
         self._progress = replace(before, usage=self._progress.usage)
         return False
 
-    async def _record(self, build: Build, publication: Publication, objection: str) -> float:
+    async def _record(self, build: Build, publication: Publication, result: PublishResult) -> float:
         """When it was done: the notification is repeated from then on."""
         body = notify.payload(self._task, publication)
         update = partial(self._parts.store.update, self._task.id, state="done", stage="done")
-        if objection:
-            finding = objection_finding(objection)
-            sentence = "; ".join(filter(None, [build.error, f"the host objects: {finding.evidence}"]))
-            update = partial(update, findings=(*build.review.findings, finding), error=sentence)
-        await asyncio.to_thread(update, publication=publication, notification=body)
+        said = [build.error, *result.left_out]
+        if result.objection:
+            finding = objection_finding(result.objection)
+            said.append(f"the host objects: {finding.evidence}")
+            update = partial(update, findings=(*build.review.findings, finding))
+        error = "; ".join(filter(None, said)) or None
+        await asyncio.to_thread(update, publication=publication, notification=body, error=error)
         emit("task.done", commit_sha=publication.commit_sha, live=publication.live, stopped_by=build.stopped_by)
         return self._parts.clock()
 

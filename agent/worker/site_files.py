@@ -8,6 +8,7 @@ from agent.records import Task
 from agent.review.static.secrets import scrubbed
 from agent.workspace import Workspace, is_published
 
+README = "README.md"
 HOLDER = "The authors of this site"
 
 
@@ -47,6 +48,15 @@ def finished(
         )
         workspace = workspace.put({"README.md": readme.encode()})
     return workspace
+
+
+def with_footer(workspace: Workspace, templates: Prompts, pages_url: str, repo_url: str) -> Workspace:
+    """README.md with the site's address, set-up and licence, as soon as there is one that lacks the address."""
+    readme = workspace.get(README, b"")
+    if not readme.strip() or pages_url.encode() in readme:
+        return workspace
+    footer = templates.render("site/README-footer.md.j2", pages_url=pages_url, repo_url=repo_url)
+    return workspace.put({README: readme.rstrip() + b"\n\n" + footer.encode()})
 
 
 def _engine_files(task: Task, templates: Prompts) -> dict[str, bytes]:

@@ -1,5 +1,4 @@
-"""The demo: `rounds` asks for a site, `evaluator` takes the call back and looks, `grading` judges, `results` compares.
+"""The demo: `rounds` asks for a site, `evaluator` takes the call back and visits it, `grading` and `results` judge.
 
-`venue` sets everything up on this machine, `demo` runs and shows it. Nothing here knows our review: the evaluator has
-eyes of its own.
+`harness` starts everything on this machine, `demo` runs and shows it. The evaluator shares no code with our review.
 """

@@ -1,6 +1,6 @@
-"""A task in two rounds, end to end on this machine: every part is the real one, only the model's answers are recorded.
+"""A task in two rounds, end to end on this machine: only the model's answers are recorded, every other part is real.
 
-The service runs behind its own ports; the demo is a client of it, and the evaluator a stranger to it.
+The service listens on its own ports; the demo is a client of it, and the evaluator shares nothing with it.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from rich.text import Text
 from agent.browser.chromium import Browser
 from agent.cli import client
 from agent.cli.demo.evaluator import Site, visit
-from agent.cli.demo.harness import Venue, venue
+from agent.cli.demo.harness import DemoHarness, demo_harness
 from agent.cli.demo.results import Result, compare, passed
 from agent.cli.demo.rounds import ROUNDS, Round
 from agent.cli.show import mark, plain
@@ -34,11 +34,11 @@ REPLAY: Json = {
     "llm_api_key": None,
 }
 REPLAYED = """\
-The model is replayed: its answers were written beforehand (examples/demo.replay.json), all other parts are real.
-With a live model: set LLM_MODEL and its key, then run python main.py demo --live"""
-UNSEEN = """\
-There is no Chromium here: pages are read, not run, and the checks are such that reading decides them."""
-LIVE = "The model is the live one that this environment names."
+The model is replayed: its answers were recorded (examples/demo.replay.json), every other part is real.
+With a live model: set LLM_MODEL and its key, then run .venv/bin/python main.py demo --live"""
+NO_BROWSER = """\
+There is no Chromium here: pages are read, not run, and the checks are ones that reading can decide."""
+LIVE = "The model is the live one of this environment."
 
 
 async def play(
@@ -49,13 +49,13 @@ async def play(
     `model` overrides settings of the model: REPLAY, or nothing for the one of the environment.
     """
     with TemporaryDirectory(prefix="agent-demo-", ignore_cleanup_errors=True) as folder:
-        async with venue(console, Path(folder), port=wanted_port(port), model=model, github=github) as place:
-            seen = await runs_pages(place.settings.browser)
-            console.print(introduction(place, seen=seen))
+        async with demo_harness(console, Path(folder), port=wanted_port(port), model=model, github=github) as harness:
+            runs = await can_run_pages(harness.settings.browser)
+            console.print(introduction(harness, runs_pages=runs))
             results: list[Result] = []
-            for round_ in ROUNDS if seen else [round_.without_browser() for round_ in ROUNDS]:
-                results.append(await play_round(place, round_, results))
-            console.print(Text(), results_table(results), conclusion(place, results, once=once))
+            for round_ in ROUNDS if runs else [round_.without_browser() for round_ in ROUNDS]:
+                results.append(await play_round(harness, round_, results))
+            console.print(Text(), results_table(results), conclusion(harness, results, once=once))
             if as_json:
                 console.file.write(json.dumps({"rounds": [result.as_json() for result in results]}) + "\n")
                 console.file.flush()
@@ -64,7 +64,7 @@ async def play(
     return passed(results)
 
 
-async def runs_pages(browser: str) -> bool:
+async def can_run_pages(browser: str) -> bool:
     """Whether a Chromium starts here."""
     async with aclosing(Browser(browser)) as chromium:
         try:
@@ -82,17 +82,17 @@ def wanted_port(port: int | None) -> int:
     return port or 0
 
 
-async def play_round(place: Venue, round_: Round, earlier: Sequence[Result]) -> Result:
+async def play_round(harness: DemoHarness, round_: Round, earlier: Sequence[Result]) -> Result:
     """Raises AgentError when the service does not take the task."""
     task, began = round_.request(nonce=client.new_nonce()), time.monotonic()
-    status, call = await place.deliver(task, f"round {round_.number}")
+    status, call = await harness.deliver(task, f"round {round_.number}")
     seconds = time.monotonic() - began
-    rows = compare(round_, task, status, call, await looked_at(call), earlier)
-    return Result(round_.number, call, rows, status.usage.model_calls, seconds, await place.pictures(status))
+    rows = compare(round_, task, status, call, await visited(call), earlier)
+    return Result(round_.number, call, rows, status.usage.model_calls, seconds, await harness.pictures(status))
 
 
-async def looked_at(call: Json) -> Site | str:
-    """The site, or why there is none to look at."""
+async def visited(call: Json) -> Site | str:
+    """The site, or why there is none."""
     try:
         return await visit(call) if call else "no call back came"
     except AgentError as error:
@@ -110,10 +110,10 @@ async def stopped_by_signal() -> None:
 # -- what people read -----------------------------------------------------------------------------------------------
 
 
-def introduction(place: Venue, *, seen: bool) -> Text:
-    model = REPLAYED if (place.settings.llm_model or "").startswith("replay/") else LIVE
-    places = f"The service listens on {place.api_url}, its evaluator on {place.evaluation_url}"
-    return Text("\n".join([places, model, *([] if seen else [UNSEEN]), ""]))
+def introduction(harness: DemoHarness, *, runs_pages: bool) -> Text:
+    model = REPLAYED if (harness.settings.llm_model or "").startswith("replay/") else LIVE
+    places = f"The service listens on {harness.api_url}, its evaluator on {harness.evaluation_url}"
+    return Text("\n".join([places, model, *([] if runs_pages else [NO_BROWSER]), ""]))
 
 
 def results_table(results: Sequence[Result]) -> Table:
@@ -131,20 +131,20 @@ def results_table(results: Sequence[Result]) -> Table:
     return table
 
 
-def conclusion(place: Venue, results: Sequence[Result], *, once: bool) -> Text:
+def conclusion(harness: DemoHarness, results: Sequence[Result], *, once: bool) -> Text:
     verdicts = [row.verdict for result in results for row in result.rows]
     text = Text()
     if passed(results):
         text.append(f"\nBoth rounds were called back, and all {len(verdicts)} checks hold.\n", style="bold green")
     else:
         bad = len(verdicts) - verdicts.count("pass")
-        text.append(f"\nNot all is well: {bad} of {len(verdicts)} checks do not hold.\n", style="bold red")
+        text.append(f"\n{bad} of {len(verdicts)} checks do not hold.\n", style="bold red")
     call = results[-1].call
     for name, url in (
         ("site", call.get("pages_url")),
         ("repository", call.get("repo_url")),
         *(("picture", url) for url in results[-1].pictures),
-        ("dashboard", place.api_url),
+        ("dashboard", harness.dashboard_url),
     ):
         text.append(f"{name:<12}{plain(url)}\n" if url else "")
     return text if once else text.append("Serving until Ctrl-C.\n", style="dim")

@@ -1,4 +1,4 @@
-"""The demo's evaluator: takes the call back, fetches the pages and clones the repository, as a stranger would."""
+"""The demo's evaluator: takes the call back, fetches the pages and clones the repository."""
 
 import asyncio
 import re

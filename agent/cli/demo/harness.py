@@ -1,4 +1,4 @@
-"""The service with the embedded default of every part and an evaluator that waits for its call: all on this machine."""
+"""The service with every part embedded, and an evaluator that waits for its call: all on this machine."""
 
 import asyncio
 import secrets
@@ -14,11 +14,12 @@ import httpx
 from rich.console import Console
 
 from agent import events
-from agent.api.app import create_app
+from agent.api.app import create_app, dashboard_url
+from agent.api.schema import TaskStatus
 from agent.api.servers import listen, served
 from agent.cli import client
 from agent.cli.demo.evaluator import Inbox
-from agent.cli.show import Status, follow
+from agent.cli.show import follow
 from agent.records import Json
 from agent.settings import Settings
 from agent.testing.github import FakeGitHub
@@ -29,45 +30,46 @@ PICTURES_S = 8.0
 
 
 @dataclass(frozen=True)
-class Venue:
-    """Both sides of the door, open."""
+class DemoHarness:
+    """A running service and a running evaluator."""
 
     console: Console
     http: httpx.AsyncClient
     inbox: Inbox
     settings: Settings
     api_url: str
+    dashboard_url: str
     evaluation_url: str
 
-    async def deliver(self, task: Json, label: str) -> tuple[Status, Json]:
+    async def deliver(self, task: Json, label: str) -> tuple[TaskStatus, Json]:
         """Sends a task, shows its progress and waits for its call back: empty when none came. Raises AgentError."""
         addressed = task | {"secret": self.settings.secret.get_secret_value(), "evaluation_url": self.evaluation_url}
         expected = self.inbox.expect(addressed["nonce"])
-        _, status_url = await client.send(self.http, f"{self.api_url}/handle_task", addressed)
+        _, status_url = await client.send_task(self.http, f"{self.api_url}/handle_task", addressed)
         task_id = status_url.rpartition("/")[2]
-        status = await follow(partial(self.look, task_id), self.console, label)
+        status = await follow(partial(self.get_status, task_id), self.console, label)
         try:
             return status, await asyncio.wait_for(expected, CALL_BACK_S if status.state == "done" else 0)
         except TimeoutError:
             return status, {}
 
-    async def look(self, task_id: str) -> Status:
+    async def get_status(self, task_id: str) -> TaskStatus:
         """The status now. Raises AgentError."""
-        return await client.look(self.http, f"{self.api_url}/tasks/{task_id}")
+        return await client.get_status(self.http, f"{self.api_url}/tasks/{task_id}")
 
-    async def pictures(self, status: Status) -> tuple[str, ...]:
-        """Their addresses, when they were taken: that begins when the call back has left."""
+    async def pictures(self, status: TaskStatus) -> tuple[str, ...]:
+        """Addresses of the screenshots. They are taken after the call back."""
         until = time.monotonic() + (0 if status.browser.startswith("nothing") else PICTURES_S)
         while not status.screenshots and time.monotonic() < until:
             await asyncio.sleep(0.2)
-            status = await self.look(status.id)
+            status = await self.get_status(status.id)
         return tuple(f"{self.api_url}{path}" for path in status.screenshots)
 
 
 @asynccontextmanager
-async def venue(
+async def demo_harness(
     console: Console, data_dir: Path, *, port: int, model: Json, github: bool = False
-) -> AsyncIterator[Venue]:
+) -> AsyncIterator[DemoHarness]:
     """Port 0 takes a free one; `model` overrides settings of the model; `github`: a GitHub of its own publishes.
 
     Raises ConfigError.
@@ -82,14 +84,22 @@ async def venue(
         settings = embedded(data_dir, port=api.getsockname()[1], changes=model | chosen)
         app, inbox = create_app(settings), Inbox()
         async with (
-            app.open(),
+            app.open() as service,
             served(app, api),
             served(inbox.app, evaluator),
             served(fake.app, host),
-            client.client() as http,
+            client.open_client() as http,
         ):
-            events.configure(settings.secret_values, quiet=True)  # the progress is shown, not logged
-            yield Venue(console, http, inbox, settings, _address(api), f"{_address(evaluator)}/notify")
+            events.configure(service.settings.secret_values, quiet=True)  # the progress is shown, not logged
+            yield DemoHarness(
+                console=console,
+                http=http,
+                inbox=inbox,
+                settings=settings,
+                api_url=_address(api),
+                dashboard_url=dashboard_url(settings, service.admin_token, api),
+                evaluation_url=f"{_address(evaluator)}/notify",
+            )
 
 
 def embedded(data_dir: Path, *, port: int, changes: Json) -> Settings:

@@ -1,13 +1,13 @@
-"""What a round came to: every check in two pairs of eyes, the service's record and the evaluator's."""
+"""The result of a round: each check as the service recorded it and as the evaluator found it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from agent.api.schema import TaskStatus
 from agent.cli.demo import grading
 from agent.cli.demo.evaluator import Site
 from agent.cli.demo.grading import Grade
 from agent.cli.demo.rounds import ROUNDS, Round
-from agent.cli.show import Status
 from agent.records import Json, Verdict
 
 WORDS: dict[Verdict, str] = {"pass": "passed", "fail": "failed", "unknown": "unknown"}
@@ -15,7 +15,7 @@ WORDS: dict[Verdict, str] = {"pass": "passed", "fail": "failed", "unknown": "unk
 
 @dataclass(frozen=True)
 class Row:
-    """One check in two pairs of eyes: the service's record, which has no say where it is None, and the evaluator."""
+    """One check, judged twice: by the service, None where it gave no verdict, and by the evaluator."""
 
     text: str
     service: Verdict | None
@@ -32,7 +32,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Result:
-    """What one round came to."""
+    """The result of one round."""
 
     number: int
     call: Json  # the call back; empty when none came
@@ -57,13 +57,13 @@ class Result:
 
 
 def compare(
-    round_: Round, task: Json, status: Status, call: Json, found: Site | str, earlier: Sequence[Result]
+    round_: Round, task: Json, status: TaskStatus, call: Json, found: Site | str, earlier: Sequence[Result]
 ) -> tuple[Row, ...]:
-    """Every check of the round; `found` is the site, or why there is none to look at."""
+    """Every check of the round; `found` is the site, or why there is none."""
     return (*asked(round_, status, found), *broken_rules(status), *observed(task, call, found, earlier))
 
 
-def asked(round_: Round, status: Status, found: Site | str) -> list[Row]:
+def asked(round_: Round, status: TaskStatus, found: Site | str) -> list[Row]:
     """The checks of this round, then those of earlier rounds, which must still hold."""
     lines = {check.id: check for check in status.checks}
     rows = []
@@ -79,8 +79,8 @@ def asked(round_: Round, status: Status, found: Site | str) -> list[Row]:
     return rows
 
 
-def broken_rules(status: Status) -> list[Row]:
-    """Rules that the service itself found broken; the evaluator did not ask for them."""
+def broken_rules(status: TaskStatus) -> list[Row]:
+    """Rules that the site breaks according to the service; the evaluator did not ask for them."""
     broken = [line for line in status.checks if line.id.startswith("rule:") and line.verdict == "fail"]
     return [Row(line.text, "fail", Grade(True, "not asked for"), line.evidence) for line in broken]
 

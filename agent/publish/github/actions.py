@@ -10,7 +10,7 @@ from agent.errors import PublishError
 from agent.events import emit
 from agent.publish.git import Repositories
 from agent.publish.github.api import GitHubApi, api_path
-from agent.publish.publisher import Remedy, Site
+from agent.publish.publisher import BuildFix, Target
 from agent.publish.workflows import Workflow, parsed
 from agent.records import Json
 from agent.workspace import WORKFLOWS
@@ -85,7 +85,7 @@ class CommitRuns:
         """Not those of GitHub itself, which builds pages by a run too."""
         return [self.runs[workflow.path] for workflow in self.workflows if workflow.path in self.runs]
 
-    def remedy(self, waited_s: float) -> Remedy:
+    def fix(self, waited_s: float) -> BuildFix:
         """A run that was cancelled, or never began, needs a new commit; a queued or failed one is no better for it."""
         states = [self.runs.get(workflow.path) for workflow in self.makers]
         cancelled = any(run and run.conclusion in ("cancelled", "stale") for run in states)
@@ -100,11 +100,11 @@ class Actions:
         self._repositories = repositories
         self._asked: dict[str, tuple[float, dict[str, Run]]] = {}
 
-    async def of(self, site: Site, sha: str) -> CommitRuns:
+    async def of(self, target: Target, sha: str) -> CommitRuns:
         """No request where there are no workflows; no runs where the token may not see them."""
-        files = await asyncio.to_thread(self._repositories.files, site.repo, sha, under=WORKFLOWS)
+        files = await asyncio.to_thread(self._repositories.files, target.repo, sha, under=WORKFLOWS)
         workflows = parsed(files)
-        return CommitRuns(workflows, await self._runs(api_path(site.repo_url), sha)) if workflows else CommitRuns()
+        return CommitRuns(workflows, await self._runs(api_path(target.repo_url), sha)) if workflows else CommitRuns()
 
     async def _runs(self, where: str, sha: str) -> dict[str, Run]:
         asked_at, known = self._asked.get(sha, (0.0, {}))
@@ -115,9 +115,9 @@ class Actions:
         self._asked[sha] = (self._api.clock(), found)
         return found
 
-    async def story(self, site: Site, run: Run) -> str:
+    async def story(self, target: Target, run: Run) -> str:
         """What failed and the end of its log; to be fenced, for a log holds whatever a script printed."""
-        where = api_path(site.repo_url)
+        where = api_path(target.repo_url)
         jobs = await self._listed(f"{where}/actions/runs/{run.id}/jobs", "jobs")
         failed = next((job for job in jobs or () if job.get("conclusion") in FAILURES), None)
         if jobs is not None and not jobs:
@@ -125,7 +125,9 @@ class Actions:
         if failed is None:
             return f"The workflow {run.path} ended with {run.conclusion}."
         log = await self._api.tail(f"{where}/actions/jobs/{failed['id']}/logs", max_bytes=LOG_BYTES)
-        head = f"The workflow {run.path} failed in job {_word(failed.get('name'))}{_step(failed)}."
+        step = next((step for step in failed.get("steps") or () if step.get("conclusion") in FAILURES), None)
+        at = f", step {_word(step.get('name'))}" if step else ""
+        head = f"The workflow {run.path} failed in job {_word(failed.get('name'))}{at}."
         shown = last_error(log.decode("utf-8", "replace"))
         return f"{head} The end of its log:\n{shown}" if shown else f"{head} Its log is not to be had."
 
@@ -133,10 +135,10 @@ class Actions:
         """None where GitHub does not tell: what is published is published, whether its runs can be seen or not."""
         try:
             answer = await self._api.poll(path, also=(403, 404))
+            return answer.object.get(key) or () if answer.status == 200 else None
         except PublishError as error:
             emit("actions.unseen", error=str(error))
             return None
-        return answer.body.get(key) or () if answer.status == 200 else None
 
 
 def last_error(log: str) -> str:
@@ -145,11 +147,6 @@ def last_error(log: str) -> str:
     errors = [at for at, line in enumerate(lines) if line.startswith("##[error]")]
     end = errors[-1] + 1 if errors else len(lines)
     return "\n".join(line[:LINE_CHARS] for line in lines[max(0, end - LOG_LINES) : end]).strip()
-
-
-def _step(job: Json) -> str:
-    failed = next((step for step in job.get("steps") or () if step.get("conclusion") in FAILURES), None)
-    return f", step {_word(failed.get('name'))}" if failed else ""
 
 
 def _word(name: Any) -> str:

@@ -7,8 +7,8 @@ from typing import Any
 import jsonschema_rs
 import regex
 
-from agent.errors import Undecided
-from agent.files.compare import differences
+from agent.errors import CannotTell, ToolError, Undecided
+from agent.files.compare import Part, differences
 from agent.quoting import missing, quote
 from agent.review.acceptance import FileTest
 from agent.review.evidence import Outcome
@@ -47,8 +47,8 @@ def _faults(test: FileTest, workspace: Workspace, attachments: Mapping[str, byte
             if test.path not in attachments:
                 raise Undecided(f"{test.path} is no attachment")
             return [] if data == attachments[test.path] else [f"{quote(test.path)} is not as it was sent"]
-        case "copy":
-            return _copy_faults(test.path, data, str(value), workspace, attachments)
+        case "copy" | "selection":
+            return _copy_faults(test, data, workspace, attachments)
         case "text":
             found = str(value) in _text(test.path, data)
             return [] if found else [f"{quote(test.path)} does not hold {quote(str(value), 120)}{_holds(data)}"]
@@ -95,13 +95,17 @@ def _schema_faults(path: str, data: bytes, schema: dict[str, Any]) -> list[str]:
     return [f"{quote(path)}: {quote(error.message, 160)}" for error in validator.iter_errors(document)]
 
 
-def _copy_faults(
-    path: str, data: bytes, source: str, workspace: Workspace, attachments: Mapping[str, bytes]
-) -> list[str]:
+def _copy_faults(test: FileTest, data: bytes, workspace: Workspace, attachments: Mapping[str, bytes]) -> list[str]:
+    """Cell by cell; a selection may leave rows and columns out."""
+    source = str(test.value)
     original = attachments.get(source, workspace.get(source))
-    if original is None or source == path:
+    if original is None or source == test.path:
         raise Undecided(f"there is no source {source} to compare with")
-    return differences(path, data, source, original)
+    part: Part = "all" if test.asks == "copy" else "some"
+    try:
+        return differences(test.path, data, source, original, rows=part, columns=part)
+    except (CannotTell, ToolError) as error:
+        raise Undecided(str(error)) from None
 
 
 def _matches(pattern: str, text: str) -> bool:

@@ -9,10 +9,11 @@ from typing_extensions import TypedDict
 
 from agent.browser.chromium import Tab
 from agent.browser.network import LIBRARIES, LIBRARY_HOSTS, Sources
-from agent.publish.sites import locate
+from agent.publish.routing import page_at
 from agent.quoting import quote
 from agent.records import Finding
 from agent.review.evidence import Faults
+from agent.review.static.references import made
 from agent.workspace import INDEX
 
 MAX_FAULTS = 4
@@ -37,7 +38,7 @@ LOOK = """(page) => ({
 def loaded(tab: Tab, sources: Sources, seen: Seen, files: Mapping[str, bytes]) -> list[Finding]:
     """One finding a rule, of a page that has loaded and that nothing has touched yet."""
     return [
-        rule("requests", "The page's own files and its libraries are there.", requests(tab, sources)),
+        rule("requests", "The page's own files and its libraries are there.", requests(tab, sources, files)),
         rule("links", "Links into the site lead to its files.", links(seen, sources, files)),
     ]
 
@@ -61,10 +62,10 @@ def errors(tab: Tab, sources: Sources) -> Faults:
         yield f"uncaught {quote(message, 160)}{at}"
 
 
-def requests(tab: Tab, sources: Sources) -> Faults:
+def requests(tab: Tab, sources: Sources, files: Mapping[str, bytes]) -> Faults:
     """Files that are not there, and what a browser does not let the page have."""
-    for path, why in sources.missing.items():
-        yield f"{quote(path)} is not found: {why}"
+    missing = {path: why for path, why in sources.missing.items() if not made(files, path)}
+    yield from (f"{quote(path)} is not found: {why}" for path, why in missing.items())
     for url, status in sources.failed.items():
         if urlsplit(url).hostname in LIBRARY_HOSTS:
             yield f"{quote(url, 160)} answers {status}: name a version and a file that exist"
@@ -80,7 +81,7 @@ def links(seen: Seen, sources: Sources, files: Mapping[str, bytes]) -> Faults:
     """Where a link made by a script leads nowhere as well."""
     for url in dict.fromkeys(seen["links"]):
         path = url.removeprefix(sources.base_url)
-        if path != url and locate(files, unquote(path)) is None:
+        if path != url and page_at(files, unquote(path)) is None and not made(files, path):
             yield f"a link leads to {quote(path)}, which is not in the site"
 
 

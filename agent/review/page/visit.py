@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 from agent.browser.chromium import Answer, Request
 from agent.browser.network import Sources
-from agent.publish.sites import media_type
+from agent.publish.media_types import media_type
 from agent.quoting import quote
 from agent.review.evidence import Outcome
 

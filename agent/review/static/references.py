@@ -2,18 +2,19 @@
 
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
 from agent.errors import Undecided
-from agent.publish.sites import locate
+from agent.publish.routing import page_at
 from agent.publish.workflows import is_workflow
 from agent.quoting import missing, quote
 from agent.review.evidence import Faults
 from agent.review.static.javascript import loads
 from agent.review.static.repository import MAX_README_CHARS, README, without_fences
 from agent.review.static.site import Site
+from agent.workspace import INDEX
 
 _CSS_URL = re.compile(r"url\(\s*[\"']?([^\"')\s]{1,2000})|@import\s+[\"']([^\"']{1,2000})")
 _MARKDOWN_LINK = re.compile(r"(?<!`)!?\[[^\]\n]{0,300}\]\(<?([^)\s>]{1,300})")
@@ -100,19 +101,27 @@ def _fault(site: Site, address: Address) -> str | None:
         return None  # a router's, never fetched
     if parts.path.startswith("/"):
         return f"{address.where}: {quote(target)} leaves the site, which lives in a folder: make it relative"
-    paths = [posixpath.normpath(posixpath.join(folder, unquote(parts.path))) for folder in address.folders]
+    paths = [_path(folder, unquote(parts.path)) for folder in address.folders]
     if any(_served(site, path) for path in paths) or (address.where == README and paths[0].startswith("..")):
         return None
-    return f"{address.where}: {missing(paths[0], site.workspace)}"
+    return f"{address.where}: {missing(paths[0] or INDEX, site.workspace)}"
+
+
+def _path(folder: str, written: str) -> str:
+    """Below the site's address; a folder keeps its slash, since Pages answer something else without it."""
+    joined = posixpath.join(folder, written)
+    path = posixpath.normpath(joined)
+    if path == ".":
+        return ""
+    return f"{path}/" if posixpath.basename(joined) in ("", ".", "..") else path
 
 
 def _served(site: Site, path: str) -> bool:
     """Whether the site answers this path; what a workflow of the site may make is there for all that we can tell."""
-    asked = "" if path == "." else path
-    return locate(site.workspace, asked) is not None or asked in site.attachments or _made(site, asked)
+    return page_at(site.workspace, path) is not None or path in site.attachments or made(site.workspace, path)
 
 
-def _made(site: Site, path: str) -> bool:
-    """A workflow of the site names it."""
-    workflows = filter(is_workflow, site.readable(".yml", ".yaml"))
-    return any(posixpath.basename(path) in site.text(other) for other in workflows)
+def made(files: Mapping[str, bytes], path: str) -> bool:
+    """A workflow of the site names the file: it may well make it."""
+    name = posixpath.basename(path).encode()
+    return bool(name) and any(name in data for other, data in files.items() if is_workflow(other))

@@ -7,11 +7,10 @@ from typing import Any, Protocol
 from starlette.requests import Request
 from starlette.responses import Response
 
-from agent.publish.git import Repositories
-from agent.publish.workflows import parsed
 from agent.records import Json
+from agent.testing.github.repositories import Repositories
 from agent.testing.github.state import Call, Repo, Run, Switches
-from agent.workspace import WORKFLOWS
+from agent.testing.github.workflows import workflows
 
 NO_PAGES = "##[error]Get Pages site failed. Please verify that the repository has Pages enabled for GitHub Actions."
 TIDY = "Post job cleanup.\nCleaning up orphan processes"
@@ -40,17 +39,17 @@ class Actions:
     def start(self, repo: Repo) -> None:
         """What a push to the head begins."""
         github = self._github
-        head = github.repositories.head(github.git(repo)) or ""
-        files = github.repositories.files(github.git(repo), head, under=WORKFLOWS)
-        for workflow in parsed(files):
+        head = github.repositories.head(github.git(repo))
+        if head is None:
+            return
+        for workflow in workflows(github.repositories.files(github.git(repo), head)):
             ending = github.switches.runs.pop(0) if github.switches.runs else "success"
-            valid = bool(workflow.events and workflow.jobs)
-            if ending == "never" or (valid and not workflow.starts_on_push):
+            if ending == "never" or (workflow.valid and not workflow.starts_on_push):
                 continue
-            if not valid or (workflow.publishes_pages and repo.pages != "workflow"):
+            if not workflow.valid or (workflow.publishes and repo.pages != "workflow"):
                 ending = "failure"
             number, at = 1_000 * repo.number + len(repo.runs), time.monotonic()
-            repo.runs.append(Run(number, workflow.path, head, ending, at, workflow.publishes_pages, valid))
+            repo.runs.append(Run(number, workflow.path, head, ending, at, workflow.publishes, workflow.valid))
 
     def published(self, repo: Repo) -> Run | None:
         """The newest run whose pages are served."""
@@ -91,13 +90,11 @@ class Actions:
         run = self._run(path["owner"], path["name"], int(path["job"]))
         if leaked or run is None:
             return Response("no", 400)
-        said = github.switches.log if run.publishes is False or self._may_publish(path) else NO_PAGES
+        repo = github.find(path["owner"], path["name"])
+        may_publish = repo is not None and repo.pages == "workflow"
+        said = github.switches.log if may_publish or not run.publishes else NO_PAGES
         lines = [*said.splitlines(), "##[error]Process completed with exit code 1.", *TIDY.splitlines()]
         return Response("\n".join(f"{STAMP}{line}" for line in lines), media_type="text/plain")
-
-    def _may_publish(self, path: Json) -> bool:
-        repo = self._github.find(path["owner"], path["name"])
-        return repo is not None and repo.pages == "workflow"
 
     def _run(self, owner: str, name: str, number: int) -> Run | None:
         repo = self._github.find(owner, name)

@@ -15,9 +15,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from agent.publish.git import Repositories
+from agent.testing.github.repositories import Repositories
 from agent.testing.github.state import Call, Repo, Switches
-from agent.workspace import WORKFLOWS
+from agent.testing.github.workflows import FOLDER
 
 DECLINED = b"push declined due to repository rule violations"
 PROTECTED = """\
@@ -70,7 +70,12 @@ class GitHost:
         await asyncio.sleep(github.switches.mutation_s if request.method == "POST" else github.switches.read_s)
         repo, moved = github.find(owner, name), github.moved(owner, name)
         status = 301 if moved else 404 if repo is None else self._may(request, service)
+        fault = github.switches.fault(f"{request.method} {request.url.path}")
+        status = fault.status_code if fault else status
         github.seen.append(Call("git", request.method, request.url.path, None, status, None))
+        if fault:
+            await fault(scope, receive, send)
+            return
         if repo is None or status != 200:
             told = {"WWW-Authenticate": 'Basic realm="GitHub"'}
             if moved:
@@ -121,7 +126,7 @@ def receiver(switches: Switches) -> type[ReceivePackHandler]:
             files = _files(self.repo, new_sha)
             if not switches.may_push_workflows:
                 for path, _ in files:
-                    if path.startswith(WORKFLOWS):
+                    if path.startswith(FOLDER):
                         return NO_SCOPE.format(path=path).encode()
             for path, data in files:
                 if any(secret in data for secret in switches.secrets):

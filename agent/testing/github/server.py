@@ -6,21 +6,22 @@ Stateful, and as forgetful, slow and strict as it is told to be. `seen` lists ev
 import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlsplit
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from agent.publish.git import Repositories
-from agent.publish.sites import locate, media_type
 from agent.records import Json
 from agent.testing.github.actions import Actions
 from agent.testing.github.git_host import GitHost
+from agent.testing.github.pages import addresses, media_type
+from agent.testing.github.repositories import Repositories
 from agent.testing.github.shapes import PRIVATE_USER, owner_of, repository_of
 from agent.testing.github.state import Build, Call, Repo, Switches
 
@@ -73,7 +74,12 @@ class FakeGitHub:
     def api_url(self) -> str:
         return f"{self.base_url}/api/v3"
 
+    @property
+    def _pages_host(self) -> str:
+        return self.switches.domain if self.switches.named_domain and self.switches.domain else self.base_url
+
     def git(self, repo: Repo) -> str:
+        """The key of its git repository."""
         return f"{repo.owner}.{repo.name}".lower()
 
     def find(self, owner: str, name: str) -> Repo | None:
@@ -88,10 +94,9 @@ class FakeGitHub:
         """The old name leads to the new one, but the old pages are gone."""
         old = f"{repo.owner}/{repo.name}".lower()
         self.repos[f"{repo.owner}/{name}".lower()] = self._moved[old] = self.repos.pop(old)
-        self.repositories.root.joinpath(f"{self.git(repo)}.git").rename(
-            self.repositories.root / f"{repo.owner}.{name}.git".lower()
-        )
+        key = self.git(repo)
         repo.name = name
+        self.repositories.rename(key, self.git(repo))
 
     def moved(self, owner: str, name: str) -> Repo | None:
         return self._moved.get(f"{owner}/{name.removesuffix('.git')}".lower())
@@ -128,9 +133,8 @@ class FakeGitHub:
         raw = await request.body()
         body = json.loads(raw) if raw else {}
         await asyncio.sleep(switches.read_s if request.method == "GET" else switches.mutation_s)
-        for fault in [f for f in switches.faults if f[0] == wanted][:1]:
-            switches.faults.remove(fault)
-            return self._noted(request, body, fault[1])
+        if fault := switches.fault(wanted):
+            return self._noted(request, body, fault)
         if request.headers.get("authorization") != f"Bearer {self.token}":
             return self._noted(request, body, JSONResponse({"message": "Bad credentials"}, 401))
         return self._noted(request, body, self._answered(act, request, body, wanted))
@@ -158,7 +162,8 @@ class FakeGitHub:
         return JSONResponse(answer, status, headers)
 
     def _noted(self, request: Request, body: Any, response: Response) -> Response:
-        answer = json.loads(bytes(response.body)) if response.body else None
+        is_json = response.headers.get("content-type") == "application/json"
+        answer = json.loads(bytes(response.body)) if response.body and is_json else None
         path = request.url.path.removeprefix("/api/v3")
         self.seen.append(Call("rest", request.method, path, body, response.status_code, answer))
         return response
@@ -197,7 +202,7 @@ class FakeGitHub:
             "status": None,
             "cname": None,
             "custom_404": False,
-            "html_url": f"{self.base_url}/pages/{repo.owner}/{repo.name}/",
+            "html_url": f"{self._pages_host}/pages/{repo.owner}/{repo.name}/",
             "build_type": repo.pages,
             "source": {"branch": "main", "path": "/"},
             "public": True,
@@ -265,30 +270,38 @@ class FakeGitHub:
     # -- pages -------------------------------------------------------------------------------------------------------
 
     async def _page(self, request: Request) -> Response:
+        """As GitHub does: a folder is led to its slash, a missing page shows the site's own 404.html."""
         await asyncio.sleep(self.switches.read_s)
         repo = self.find(request.path_params["owner"], request.path_params["name"])
-        files = self._served(repo) if repo else {}
-        found = locate(files, request.path_params["path"])
-        self.seen.append(Call("pages", request.method, request.url.path, None, 200 if found else 404, None))
-        if found is None or found.endswith("/"):
-            return Response("There isn't a GitHub Pages site here.", 404)
-        return Response(files[found](), media_type=media_type(found))
+        response = self._elsewhere(request) or self._shown(self._served(repo) if repo else {}, request)
+        self.seen.append(Call("pages", request.method, request.url.path, None, response.status_code, None))
+        return response
 
-    def _served(self, repo: Repo) -> dict[str, Callable[[], bytes]]:
-        """Path → where its bytes come from."""
+    def _elsewhere(self, request: Request) -> Response | None:
+        domain = self.switches.domain
+        if not domain or request.headers["host"] == urlsplit(domain).netloc:
+            return None
+        query = f"?{request.url.query}" if request.url.query else ""
+        return RedirectResponse(f"{domain}{request.url.path}{query}", 301)
+
+    def _shown(self, files: Mapping[str, bytes], request: Request) -> Response:
+        status, found = addresses(files).get(request.path_params["path"], (404, "404.html"))
+        if status == 301:
+            return RedirectResponse(f"{quote(request.url.path)}/", 301)
+        if found not in files:
+            return Response("There isn't a GitHub Pages site here.", 404)
+        return Response(files[found], status, media_type=media_type(found))
+
+    def _served(self, repo: Repo) -> Mapping[str, bytes]:
         run = self._actions.published(repo) if repo.pages == "workflow" else None
         commit = run.commit if run else self.served_commit(repo)
         if commit is None:
             return {}
-        git, uploads = self.git(repo), self.switches.uploads if run else None
-        tree = self.repositories.tree(git, commit)
-        files = {
-            path: partial(self.repositories.blob, git, blob)
-            for path, blob in tree.items()
-            if uploads is None or path in uploads
-        }
-        made = {path: partial(bytes, data) for path, data in self.switches.made.items()} if run else {}
-        return {**files, **made}
+        files = self.repositories.files(self.git(repo), commit)
+        if run is None:
+            return files
+        uploads = files if self.switches.uploads is None else self.switches.uploads
+        return {path: data for path, data in files.items() if path in uploads} | dict(self.switches.made)
 
     def _owner(self, login: str) -> Json:
         return owner_of(login, self.base_url, "Organization" if login in self._orgs else "User")

@@ -43,6 +43,16 @@ class Switches:
     may_push_workflows: bool = True
     scopes: str = "repo, workflow"  # of a classic token; a fine-grained one has none
     org_policy: Mapping[str, Any] = field(default_factory=dict)
+    domain: str = ""  # where all pages are served from, their own address leading there by a redirect
+    named_domain: bool = True  # the settings of Pages name it
+
+    def fault(self, wanted: str) -> Response | None:
+        """The answer to be given once instead of the right one."""
+        found = next((fault for fault in self.faults if fault[0] == wanted), None)
+        if found is None:
+            return None
+        self.faults.remove(found)
+        return found[1]
 
 
 @dataclass
