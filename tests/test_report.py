@@ -1,13 +1,19 @@
 """The report: short, only what fails, honest about the trend, and nothing a page could speak through."""
 
+from typing import Any
+
 import pytest
 
 from agent.records import Finding, Review
-from agent.review.report import MAX_CHARS, MAX_OBJECTION_CHARS, objection_finding, objection_note, report
+from agent.review.report import MAX_CHARS, MAX_OBJECTION_CHARS, OBJECT, objection_finding, objection_note, report
 
 
-def finding(id_: str, verdict: str, evidence: str = "seen", *, origin: str = "check", text: str = "a check") -> Finding:
-    return Finding.model_validate({"id": id_, "origin": origin, "text": text, "verdict": verdict, "evidence": evidence})
+def finding(
+    id_: str, verdict: str, evidence: str = "seen", *, origin: str = "check", text: str = "a check", **more: Any
+) -> Finding:
+    return Finding.model_validate(
+        {"id": id_, "origin": origin, "text": text, "verdict": verdict, "evidence": evidence} | more
+    )
 
 
 def review(verdicts: str, evidence: str = "seen") -> Review:
@@ -46,11 +52,48 @@ def test_only_failures_are_told_with_what_was_seen() -> None:
     ]
 
 
+def test_each_line_says_how_sure_it_is_and_how_to_object_to_what_is_not_the_evaluators() -> None:
+    found = Review(
+        findings=(
+            finding("need:1.1", "fail", "it is `x`. Name it.", origin="need", text="A title.", standing="confirmed"),
+            finding("need:1.2", "unknown", "no list", origin="need", text="A list.", standing="guess"),
+            finding("2", "unknown", "no table", text="Shows a table", standing="doubt"),
+            finding("3", "unknown", "weather.example is not reached", text="done", standing="guess"),
+            finding("need:1.4", "unknown", "left to a judge", origin="need", text="Friendly."),
+            finding("5", "pass", "well", text="Has a page", standing="certain"),
+        )
+    )  # fmt: skip
+    lines = report(found, None).splitlines()
+    assert [line for line in lines[1:] if not line.startswith("  ")] == [
+        "FAIL * need:1.1: A title.",
+        "UNSURE * need:1.2: A list.",
+        "UNSURE * check 3: `done`",
+        "IN DOUBT * check 2: `Shows a table`",
+        OBJECT,
+    ]
+    certain = report(Review(findings=(finding("1", "fail"),)), None)
+    assert OBJECT not in certain
+
+
+def test_a_guess_alone_is_told_although_nothing_fails() -> None:
+    found = Review(findings=(finding("1", "unknown", "no list", standing="guess"), finding("2", "pass")))
+    assert found.passed
+    assert "UNSURE" in report(found, None)
+
+
+def test_notes_of_what_was_done_to_the_files_are_told_with_failures_and_without() -> None:
+    note = "plan.csv was put back as it was sent."
+    assert note in report(review("pf"), None, [note]).splitlines()
+    assert report(review("pp"), None, [note]).splitlines() == ["All checks pass.", note]
+
+
 def test_it_says_when_nothing_changed_and_when_it_got_worse() -> None:
     assert "Unchanged" in report(review("pf"), review("pf"))
     assert "Worse" in report(review("ff"), review("pf"))
     assert "Unchanged" not in report(review("pf", "now another fault"), review("pf"))
     assert "Worse" not in report(review("pf"), review("ff"))
+    doubted = Review(findings=(finding("1", "pass"), finding("2", "unknown", standing="doubt")))
+    assert "Worse" not in report(doubted, review("pp")), "what is in doubt ranks nothing"
 
 
 def test_it_stays_short_and_says_how_many_are_left_out() -> None:
@@ -61,15 +104,18 @@ def test_it_stays_short_and_says_how_many_are_left_out() -> None:
     assert text.endswith(f"and {60 - shown} more")
 
 
-def test_a_rule_that_only_repeats_a_check_is_not_told_twice() -> None:
+def test_one_fault_is_told_in_one_line_by_the_rule_that_names_the_place() -> None:
     found = Review(
         findings=(
-            finding("1", "fail", "no `a`; no `b`"),
-            finding("files", "fail", "no `b`; no `a`", origin="rule"),
-            finding("ids", "fail", "no `b`; no `c`", origin="rule"),
+            finding("1", "fail", "there is no `a.md`"),
+            finding("2", "fail", "there is no `b.md`"),
+            finding("need:1.files", "fail", "there is no `a.md`", origin="need", standing="confirmed"),
+            finding("references", "fail", "index.html (a href): there is no `a.md`", origin="rule"),
+            finding("3", "fail", ""),
         )
     )
-    assert [line.split()[2] for line in report(found, None).splitlines() if "FAIL" in line] == ["1:", "ids:"]
+    told = [line.split(":")[0] for line in report(found, None).splitlines() if "FAIL" in line]
+    assert told == ["FAIL check 2", "FAIL rule references", "FAIL check 3"]
 
 
 def test_quoted_text_cannot_break_out_of_its_line() -> None:

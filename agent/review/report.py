@@ -102,7 +102,7 @@ def _quoted(text: str) -> list[str]:
 def _once(failures: Sequence[Finding]) -> list[Finding]:
     """Each fault in one line: what fails a rule and a check alike is told by the rule, which names the place."""
     rules = "; ".join(finding.evidence for finding in failures if finding.origin == "rule")
-    return [f for f in failures if f.origin == "rule" or f.evidence not in rules]
+    return [f for f in failures if f.origin == "rule" or not f.evidence or f.evidence not in rules]
 
 
 def _fitting(failures: Sequence[Finding], space: int) -> list[str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 TEST_S = 5  # of one test
+LATE = f"the test takes longer than {TEST_S} s"
 MAX_CHARS = 600
 # Digits, with marks between them; a space only before three digits.
 NUMBER = re.compile(r"-?\d+(?:(?:[.,]|['\u00a0\u202f ](?=\d{3}(?!\d)))\d+)*")
@@ -97,7 +98,7 @@ def outcome(code: str) -> tuple[str, str]:
     except OWN_FAULTS as error:
         return "unknown", f"the test itself does not run: {type(error).__name__}: {error}"
     except Late:
-        return "unknown", f"the test takes longer than {TEST_S} s"
+        return "unknown", LATE
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a test may fail in any way
         return "fail", f"{type(error).__name__}: {error}"
     finally:
@@ -115,5 +116,8 @@ if __name__ == "__main__":
     verdicts = os.fdopen(os.dup(1), "w")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what a test prints is nobody's verdict
     for test_id, source in json.loads(sys.stdin.read()):
-        verdict, evidence = outcome(source)
+        try:
+            verdict, evidence = outcome(source)
+        except Late:  # once more, while the first one was being told
+            verdict, evidence = "unknown", LATE
         print(json.dumps([test_id, verdict, evidence[:MAX_CHARS]]), file=verdicts, flush=True)
