@@ -51,7 +51,7 @@ class Sources:
     def __init__(self, base_url: str, files: Mapping[str, bytes], hosts: frozenset[str], fetch: Fetch) -> None:
         self.base_url = base_url  # https://OWNER.github.io/REPO/
         self.read: set[str] = set()  # own files that the page asked for
-        self.missing: dict[str, str] = {}  # address on the own host → what would mend it
+        self.missing: dict[str, str] = {}  # address on the own host → what would fix it
         self.failed: dict[str, str] = {}  # address elsewhere → what its host said
         self.refused: dict[str, str] = {}  # host → what was asked of it
         self.unreached: dict[str, str] = {}  # host → why it gave no answer: no fault of the page
