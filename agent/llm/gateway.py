@@ -173,6 +173,8 @@ class Gateway(Model):
             candidate.spent += FAILED
             answer = await self._client.send(choice, sent, timeout_s=until - self._clock())
         if isinstance(answer, Answer):
+            if sent.stream:
+                self._streaming.add(choice.capabilities_key)
             return answer
         found = cause(answer)
         words = sentence(found, choice, self._redactor.clean(answer.detail))
@@ -186,7 +188,6 @@ class Gateway(Model):
         if (smaller := smaller_bound(fault, bound)) is not None:
             return replace(sent, bound=smaller)
         if cause(fault) == "stream" and not sent.stream:
-            self._streaming.add(choice.capabilities_key)
             return replace(sent, stream=True)
         if cause(fault) != "request" or not optional:
             return None
@@ -213,7 +214,8 @@ class Gateway(Model):
             return reply
         if answer.error:
             raise _Unreadable(sentence("passing", choice, self._redactor.clean(answer.error)), answer.usage)
-        raise _NoAnswer(sentence("no_answer", choice, why), answer.usage, _last_resort(reply, answer, why, request))
+        words = sentence("no_answer", choice, self._redactor.clean(why))
+        raise _NoAnswer(words, answer.usage, _last_resort(reply, answer, why, request))
 
 
 class _NoTools(Permanent):
