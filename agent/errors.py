@@ -55,7 +55,7 @@ class ToolError(AgentError):
 
 
 class Objection(AgentError):
-    """The host does not take a commit, and whoever wrote its files can fix that; the message is the host's own."""
+    """The host does not take a commit, and who wrote its files can fix that; the message is the host's own."""
 
 
 class PageFault(AgentError):

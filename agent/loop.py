@@ -1,7 +1,7 @@
 """The agent loop: turns until nothing fails, a limit is met or nothing improves.
 
 It knows no database, no HTTP and no engine: the model, the tools and the review come in as callables (`Steps`), and
-whoever brings them may make them durable.
+the caller may make them durable.
 """
 
 from collections.abc import Awaitable, Mapping, Sequence

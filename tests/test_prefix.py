@@ -81,8 +81,8 @@ def test_instructions_and_tools_are_the_same_for_every_task_and_round(tmp_path: 
 def test_a_conversation_grown_too_long_moves_once(tmp_path: Path) -> None:
     long = attachment("long.txt", b"A line of a long text.\n" * 1_000, "text/plain")
     reading = calls(*[("read_attachment", {"name": "long.txt"})] * 10)
-    mended = ("edit_file", {"path": "index.html", "edits": [{"old": "Wrong", "new": "Harbour"}]})
-    with provider([reading, calls(*WRONG), reading, calls(mended), calls(*good_site())], moves=1) as llm:
+    fixed = ("edit_file", {"path": "index.html", "edits": [{"old": "Wrong", "new": "Harbour"}]})
+    with provider([reading, calls(*WRONG), reading, calls(fixed), calls(*good_site())], moves=1) as llm:
         built(tmp_path, llm, task("http://127.0.0.1:9/", attachments=[long]))
     assert [json.dumps(request.body).count("is left out") for request in llm.requests] == [0, 0, 0, 10, 10]
 
