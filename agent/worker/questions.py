@@ -33,7 +33,7 @@ def reading(
     task, *before = rounds
     words = prompts.render(
         "reading.md.j2",
-        briefs="\n\n".join(_briefs([task] if earlier else [*reversed(before), task])),
+        briefs="\n\n".join(_briefs([*reversed(before), task])),
         checks=_listed(task.checks if not earlier else [check for check in task.checks if check.round == task.round]),
         checks_only=checks_only,
         previews=list(previews.values()),

@@ -64,8 +64,7 @@ class Reader:
         """`rounds`: this one, then earlier ones; `earlier`: what those required. A failure is told in the result."""
         task = rounds[0]
         wanted = questions.unread(task, earlier)
-        own = {a.name: attachments[a.name] for a in task.attachments if a.name in attachments}
-        shown_files = await asyncio.to_thread(brief_previews, own)
+        shown_files = await asyncio.to_thread(brief_previews, attachments)
         prompts = Prompts(self.prompts_dir)
         usage, why_not = NOTHING, ""
         for name, model, asked in (
