@@ -83,7 +83,7 @@ MUTATIONS = {
     "insecure address": ("https://cdn.jsdelivr.net/npm/marked", "http://cdn.jsdelivr.net/npm/marked"),
     "late value": ("\nshow();", "\nsetTimeout(show, 6500);"),
     "never shown": ("\nshow();", "\n"),
-    "value that goes away": ("\nshow();", '\nshow(); setTimeout(() => { at("total").textContent = ""; }, 200);'),
+    "value that goes away": ('at("status").textContent = "Ready"', 'at("status").textContent = "Ready"; setTimeout(() => { at("total").textContent = ""; }, 20)'),
     "dead link": ('href="ferries.csv"', 'href="ferries.xlsx"'),
     "broken image": ('src="data:image/svg+xml,%3Csvg', 'src="missing.png" title="%3Csvg'),
     "button without effect": ("count += 1;", ""),

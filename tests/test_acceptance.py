@@ -53,6 +53,7 @@ TAKEN: dict[str, Json] = {
     "words at most": FILE | {"is": "words", "value": [None, 8]},
     "a schema": FILE | {"is": "schema", "value": {"type": "object"}},
     "a copy": FILE | {"is": "copy", "value": "plan.csv"},
+    "a selection": FILE | {"is": "selection", "value": "plan.csv"},
     "a question": JUDGE,
     "more than is asked": PAGE | {"comment": "so that it shows"},
 }
@@ -106,6 +107,7 @@ REFUSED: dict[str, tuple[object, str]] = {
     "bounds in words": (FILE | {"is": "words", "value": ["3", "8"]}, "either may be null"),
     "a schema as text": (FILE | {"is": "schema", "value": "object"}, "schema needs a dict"),
     "a copy of nothing": (FILE | {"is": "copy"}, "copy needs a str"),
+    "a selection of nothing": (FILE | {"is": "selection"}, "selection needs a str"),
     "no question": (JUDGE | {"question": ""}, "question"),
     "an endless question": (JUDGE | {"question": "x" * 601}, "question"),
 }
