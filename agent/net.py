@@ -39,11 +39,17 @@ NOT_PUBLIC = tuple(
         "3fff::/20",  # documentation
     )
 )
-# Endings of file names that are top-level domains too: `execute.py` in a brief opens no host in Paraguay.
-# What a bare name must end in to be a host: `index.html` and `node.js` are files. Country codes that are better known as
-# endings of files count only behind a scheme, and so does every newer domain.
-DOMAINS = frozenset("app biz cloud com dev edu example gov info int mil museum net online org page site tech xyz".split())
-CODE_FILES = frozenset("cc cs db gz hs js kt md mm pl ps py rb rs sh so ts vb".split())
+# What a bare name must end in to be a host: `index.html`, `node.js` and `execute.py` are files. Country codes that are
+# better known as endings of files count only behind a scheme, and so does every newer domain.
+DOMAINS = frozenset(
+    {
+        "app", "biz", "cloud", "com", "dev", "edu", "example", "gov", "info", "int", "mil", "museum", "net", "online",
+        "org", "page", "site", "tech", "xyz",
+    }
+)  # fmt: skip
+CODE_FILES = frozenset(
+    {"cc", "cs", "db", "gz", "hs", "js", "kt", "md", "mm", "pl", "ps", "py", "rb", "rs", "sh", "so", "ts", "vb"}
+)
 # Everything else in IPv6 is local, multicast, translated (64:ff9b::) or IPv4 in disguise.
 GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
 

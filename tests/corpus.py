@@ -61,9 +61,7 @@ class Case:
 
     def prompt(self) -> str:
         """What the reader is asked."""
-        messages = questions.reading(
-            Prompts(PROMPTS), self.rounds, brief_previews(self.attachments), self.earlier
-        )
+        messages = questions.reading(Prompts(PROMPTS), self.rounds, brief_previews(self.attachments), self.earlier)
         return str(messages[0]["content"])
 
     def reading(self) -> Reading:
@@ -156,7 +154,7 @@ def _plain(slip: Json) -> dict[str, Any]:
     }
 
 
-# -- the reader's second look, as it was recorded ------------------------------------------------------------------------
+# -- the reader's second look, as it was recorded ----------------------------------------------------------------------
 
 
 def doubt_prompt(case: Case, site: Workspace, read: Reading, review: Review) -> str:
@@ -180,7 +178,7 @@ def settled(case: Case, read: Reading, review: Review, answer: str) -> Review:
     return weighed(review, case.rounds[0], read.with_tests(changed))
 
 
-# -- the world outside ---------------------------------------------------------------------------------------------------
+# -- the world outside -------------------------------------------------------------------------------------------------
 
 
 async def libraries(url: str, _hosts: frozenset[str]) -> Resource:
