@@ -412,7 +412,7 @@ def test_a_conversion_that_cannot_be_done_changes_nothing(args: dict[str, str], 
 
 
 def test_the_row_with_the_column_names_can_be_named() -> None:
-    attachments = {"a.csv": b"By,Me\nDate,2024-05-01\n\nlake,n\nx,1\ny,2\nz,3\n"}
+    attachments = {"a.csv": b"By,Me\nDate,2024-05-01\n\nlake,n\nw,0\nx,1\ny,2\nz,3\n"}
     asked = {"name": "a.csv", "path": "b.json"}
     doubt, made = run(
         desk(attachments=attachments), ("convert_attachment", asked), ("convert_attachment", {**asked, "header": 4})
