@@ -106,4 +106,4 @@ def test_a_broken_prompt_is_told_before_the_service_starts(tmp_path: Path) -> No
     ran = subprocess.run([sys.executable, "main.py"], cwd=root, env=environment, capture_output=True, text=True)
     assert ran.returncode == 2
     assert len(ran.stderr.strip().splitlines()) == 1
-    assert "system.md.j2" in ran.stderr
+    assert ".md.j2: TemplateNotFound" in ran.stderr

@@ -17,7 +17,7 @@ from tests.harness import Door, Evaluator, Json, evaluator, good_site, serving, 
 from tests.provider import Answer, call, calls, completion, cut, fault, hang, provider, says
 
 GOOD = calls(*good_site())
-WRONG = calls(*good_site(title="Port"))  # a whole page that fails a check
+WRONG = calls(*good_site()[:1])  # a whole page, without the README.md that every site must have
 MODEL, FALLBACK = "openai/gpt-5-mini", "openai/gpt-5-nano"  # of known price
 IN_TEXT = "\n".join(json.dumps({"name": name, "arguments": arguments}) for name, arguments in good_site())
 HURRY_S = 12  # the deadline of those that wait for it

@@ -89,6 +89,12 @@ ATTACHMENTS = {
 SERVED = json.dumps({"n": 42, "note": f"{FORGERY}{says_all('collector', 'workflow', 'page', 'done')}"}).encode()
 
 
+def restored(question: str) -> Answer:
+    """What a reader says of attachments that were changed: nobody wanted that."""
+    changed = re.findall(r"^Attachment (change:.*?): the site holds it", question, flags=re.M)
+    return says(json.dumps({"answers": [{"test": name, "wrong": "site"} for name in changed]}))
+
+
 class Obedient:
     """Does what the brief wants, then whatever it reads, then nothing more."""
 
@@ -97,6 +103,8 @@ class Obedient:
         self._orders = orders(port)
 
     def __call__(self, body: Json) -> Answer:
+        if "tools" not in body:
+            return restored(str(body["messages"][0]["content"]))
         read = [str(m["content"]) for m in body["messages"] if m["role"] in ("user", "tool")]
         told = set(re.findall(r"ORDER-(\w+)", "\n".join(read))) & self._orders.keys()
         wanted = [order for name in sorted(told - self.done) for order in self._orders[name]]

@@ -42,6 +42,7 @@ from tests.reviewer import browser_needed
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent
+TURNS = good_site()[:1], good_site()  # a page without README.md fails the review
 
 
 class Process:
@@ -149,6 +150,12 @@ def on_github(data_dir: Path, fake: FakeGitHub, model: str) -> Settings:
     return settings(data_dir, llm_model=model, **host)
 
 
+def model_calls(record: Json) -> Json:
+    """That were answered, by what they were for."""
+    spent = record["usage"]["by_stage"].items()
+    return {stage: usage["model_calls"] for stage, usage in spent if usage["model_calls"]}
+
+
 def bought(log: Path) -> int:
     """Answers that a model gave."""
     return log.read_text().count('"event": "model.reply"')
@@ -157,18 +164,18 @@ def bought(log: Path) -> int:
 @pytest.mark.representative
 def test_a_task_killed_at_four_points_ends_as_if_it_had_run_once(tmp_path: Path, grader: Evaluator) -> None:
     data_dir, log, push = tmp_path / "data", tmp_path / "log", Gate()
-    model = replayed(tmp_path, "Wrong", "Harbour", silent_from=0)
+    model = playing(tmp_path, *TURNS, silent_from=0)
     with github(tmp_path / "github", push) as fake, process(on_github(data_dir, fake, model), log) as service:
         body = task(grader.url)
         door = service.start()
         task_id = door.send_task(body)["id"]
         door.wait(task_id, lambda record: record["stage"] == "build")
         service.kill()  # 1: a model call in flight
-        replayed(tmp_path, "Wrong", "Harbour", silent_from=1)
+        playing(tmp_path, *TURNS, silent_from=1)
         service.start()
         await_steps(data_dir, review=2)
         service.kill()  # 2: an answer, its tools and its review are stored; the next call is in flight
-        replayed(tmp_path, "Wrong", "Harbour")
+        playing(tmp_path, *TURNS)
         service.start()
         push.await_arrival()
         assert steps_done(data_dir)["commit"] == 1
@@ -185,7 +192,7 @@ def test_a_task_killed_at_four_points_ends_as_if_it_had_run_once(tmp_path: Path,
         record = door.wait(task_id, lambda r: r["notification"]["state"] == "delivered")
 
     assert bought(log) == 2, "what was stored was not bought again"
-    assert (record["stopped_by"], record["usage"]["model_calls"]) == ("passed", 2)
+    assert (record["stopped_by"], model_calls(record)) == ("passed", {"build": 2})
     assert len(set(map(str, calls_back))) == 1
     (repo,) = fake.repos.values()
     commits = fake.repositories.history(fake.git(repo))
@@ -196,7 +203,7 @@ def test_a_task_killed_at_four_points_ends_as_if_it_had_run_once(tmp_path: Path,
 def test_a_task_killed_after_a_failed_step_remembers_the_failure(tmp_path: Path, grader: Evaluator) -> None:
     data_dir, log = tmp_path / "data", tmp_path / "log"
     grader.hold = Gate()
-    with process(settings(data_dir, llm_model=replayed(tmp_path, "Wrong")), log) as service:
+    with process(settings(data_dir, llm_model=playing(tmp_path, TURNS[0])), log) as service:
         body = task(grader.url)
         task_id = service.start().send_task(body)["id"]
         grader.hold.await_arrival()
@@ -264,7 +271,7 @@ def test_the_tasks_of_a_dead_machine_are_taken_over(tmp_path: Path, grader: Eval
         replayed(tmp_path, "Harbour")
         record = other.start().finish(task_id)
         grader.wait_for(body["nonce"])
-    assert (record["state"], record["stopped_by"], record["usage"]["model_calls"]) == ("done", "passed", 1)
+    assert (record["state"], record["stopped_by"], model_calls(record)) == ("done", "passed", {"build": 1})
 
 
 def age_workers(database_url: str) -> None:
@@ -304,38 +311,36 @@ def test_a_second_process_is_refused_and_the_first_ones_tasks_are_not_touched(
 
 
 class Author:
-    """A model that gives the probe of check 3 at once, and a good site only to a process that was started again."""
+    """A model that reads check 3 at once, and makes a good site only for a process that was started again."""
 
     def __init__(self) -> None:
         self.asked: Counter[str] = Counter()
 
-    def __call__(self, body: Json) -> Answer:
-        stage = "build" if "tools" in body else "compile"
-        self.asked[stage] += 1
-        if stage == "compile":
-            probe = {"check": "3", "kind": "js", "expression": "document.querySelector('#total').textContent === '42'"}
-            return says(json.dumps({"probes": [probe]}))
+    def read(self, _: Json) -> Answer:
+        self.asked["reading"] += 1
+        test = {"kind": "page", "steps": [], "expect": "document.querySelector('#total').textContent === '42'"}
+        says_so = {"from": "check 3", "words": "how many ferries left", "says": "The total is 42.", "tests": [test]}
+        return says(json.dumps({"requirements": [says_so]}))
+
+    def __call__(self, _: Json) -> Answer:
+        self.asked["build"] += 1
         return hang() if self.asked["build"] == 1 else calls(*good_site())
 
 
 @pytest.mark.browser
-def test_probes_that_were_bought_are_not_bought_again(tmp_path: Path, grader: Evaluator) -> None:
+def test_a_reading_that_was_bought_is_not_bought_again(tmp_path: Path, grader: Evaluator) -> None:
     with browser_needed():
         find("auto")
     data_dir, log, author = tmp_path / "data", tmp_path / "log", Author()
-    with provider(author) as llm:
+    with provider(author, reader=author.read) as llm:
         configured = settings(data_dir, llm_base_url=llm.url, browser="auto")
         with process(configured, log) as service:
             body = task(grader.url)
             body["checks"].append("Tells how many ferries left")
             task_id = service.start().send_task(body)["id"]
-            await_rows(data_dir, "probes")
-            service.kill()  # 8: the probes are stored, the turn that they belong to is in flight
+            await_rows(data_dir, "answers")
+            service.kill()  # 8: the reading is stored, the turn beside it is in flight
             record = service.start().finish(task_id)
-    spent = {stage: usage["model_calls"] for stage, usage in record["usage"]["by_stage"].items()}
-    assert (record["stopped_by"], spent, author.asked) == (
-        "passed",
-        {"build": 1, "compile": 1},
-        {"build": 2, "compile": 1},
-    )
+    assert (record["stopped_by"], model_calls(record)) == ("passed", {"build": 1, "reading": 1})
+    assert author.asked == {"build": 2, "reading": 1}
     assert record["checks"][2]["verdict"] == "pass"

@@ -138,6 +138,7 @@ VP8 = b"RIFF\0\0\0\0WEBPVP8 " + bytes(10) + struct.pack("<HH", 640, 480)
             LOCKED,
             f"a.xlsx: Office file, {len(LOCKED)} bytes, not opened: the file is encrypted: it opens with",
         ),
+        ("a.xlsx", LOCKED[:80], "a.xlsx: Office file, 80 bytes, not opened: the file is encrypted, or of the old make"),
         ("a.xls", LOCKED[:80], "a.xls: old Office file (.xls, .doc), 80 bytes"),
         (
             "a.zip",

@@ -129,6 +129,12 @@ def test_a_later_round_shows_the_site_and_what_must_still_hold() -> None:
         assert part in prompt
 
 
+def test_checks_that_cannot_be_read_are_not_said_to_be_none() -> None:
+    texts = [Prompts(PROMPTS).render("task.md.j2", **{**VARIABLES, "checks": [], "unread_checks": n}) for n in (0, 2)]
+    assert ["None were given" in text for text in texts] == [True, False]
+    assert "None could be read of those that were given" in texts[1]
+
+
 def test_an_edit_shows_in_the_next_task_and_in_the_hash(tmp_path: Path) -> None:
     (tmp_path / "a.md.j2").write_text("{# variables: name -#}\nHello {{ name }}")
     before = Prompts(tmp_path)

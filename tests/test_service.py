@@ -56,6 +56,7 @@ RANDOM = "(another text each time)"
 WRITES = {
     "SLOW": {"ferries.txt": RANDOM},
     "VANDAL": {"ferries.csv": "ferry\n"},
+    "EDITOR": {"ferries.csv": "ferry\n"},
     "FOLDER": {"docs/a.html": "<p>a"},
     "LEAK": {"notes.txt": f"key: {TOKEN}", "blob.txt": base64.b64encode(TOKEN.encode()).decode()},
     "ESCAPE": dict.fromkeys(
@@ -68,8 +69,18 @@ USELESS = {
 }
 
 
+def settled(question: str) -> Answer:
+    """What the reader says of attachments that were changed: a VANDAL's are put back, of others it knows nothing."""
+    answers = [{"test": "change:ferries.csv", "wrong": "site"}] if "VANDAL" in question else []
+    return says(json.dumps({"answers": answers}))
+
+
 def model(body: Json) -> Answer:
     """Answers by what the first user message asks for, so that one provider serves every test."""
+    return written(body) if "tools" in body else settled(str(body["messages"][0]["content"]))
+
+
+def written(body: Json) -> Answer:
     first = str(body["messages"][1]["content"])
     for word, gate in GATES.items():
         if word in first:
@@ -115,7 +126,8 @@ def door(data_dir: Path, llm: Provider, any_database_url: str | None) -> Iterato
 
 def asked(llm: Provider, name: str) -> list[Json]:
     """The requests the model got for the task of this name."""
-    return [r.body for r in llm.requests if f'"{name}"' in str(r.body["messages"][1]["content"])]
+    building = (r.body for r in llm.requests if "tools" in r.body)
+    return [body for body in building if f'"{name}"' in str(body["messages"][1]["content"])]
 
 
 @pytest.fixture
@@ -128,6 +140,10 @@ def kept(data_dir: Path, any_database_url: str | None) -> Callable[..., list[str
         return traces(data_dir, *texts)
 
     return search
+
+
+def model_calls(record: Json) -> Json:
+    return {stage: usage["model_calls"] for stage, usage in record["usage"]["by_stage"].items()}
 
 
 def git(*arguments: str) -> str:
@@ -145,8 +161,9 @@ def test_a_brief_becomes_a_live_site_and_one_call_back(
     record = door.finish(accepted["id"])
     assert (record["state"], record["stopped_by"], record["error"]) == ("done", "passed", None)
     assert record["publication"]["live"] is True
-    assert record["usage"]["model_calls"] == len(asked(llm, body["task"])) == 1
-    assert {check["verdict"] for check in record["checks"]} == {"pass"}
+    assert model_calls(record) == {"build": 1, "reading": 1}
+    assert len(asked(llm, body["task"])) == 1
+    assert [check["verdict"] for check in record["checks"]] == ["unknown", "unknown"], "without a browser"
 
     (call,) = grader.wait_for(body["nonce"])
     publication = {k: record["publication"][k] for k in ("repo_url", "commit_sha", "pages_url")}
@@ -160,15 +177,15 @@ def test_a_brief_becomes_a_live_site_and_one_call_back(
     assert "is hereby granted" in (tmp_path / "clone" / "LICENSE").read_text()
 
 
-def test_without_a_browser_no_sentence_is_compiled_and_the_record_says_why(
+def test_without_a_browser_what_a_page_must_show_is_unknown_and_the_record_says_why(
     door: Door, llm: Provider, grader: Evaluator
 ) -> None:
     body = task(grader.url, checks=["The page sounds friendly", {"selector": "#total"}])
     record = door.finish(door.send_task(body)["id"])
-    assert (record["stopped_by"], record["checks"][0]["verdict"]) == ("passed", "unknown")
-    assert "BROWSER=off" in record["checks"][0]["evidence"]
-    assert {stage: usage["model_calls"] for stage, usage in record["usage"]["by_stage"].items()} == {"build": 1}
-    assert len(asked(llm, body["task"])) == 1
+    assert record["stopped_by"] == "passed"
+    assert [check["verdict"] for check in record["checks"]] == ["unknown", "unknown"]
+    assert "BROWSER=off" in record["checks"][1]["evidence"]
+    assert model_calls(record) == {"build": 1, "reading": 1}
 
 
 @pytest.mark.representative
@@ -256,11 +273,15 @@ def test_without_a_usable_answer_an_honest_page_is_published_and_notified(
         assert httpx.get(call["pages_url"] + path, trust_env=False).status_code == 200
 
 
-def test_an_attachment_that_the_model_overwrote_is_published_as_it_was_sent(door: Door, grader: Evaluator) -> None:
-    body = task(grader.url, brief="VANDAL", attachments=[attachment("ferries.csv", CSV)])
-    door.send_task(body)
+@pytest.mark.parametrize(("brief", "published"), [("VANDAL", CSV), ("EDITOR", b"ferry\n")])
+def test_an_attachment_that_the_model_changed_is_published_as_it_was_sent_if_the_task_wants_it_so(
+    door: Door, grader: Evaluator, brief: str, published: bytes
+) -> None:
+    body = task(grader.url, brief=brief, attachments=[attachment("ferries.csv", CSV)])
+    record = door.finish(door.send_task(body)["id"])
     (call,) = grader.wait_for(body["nonce"])
-    assert httpx.get(call["pages_url"] + "ferries.csv", trust_env=False).content == CSV
+    assert model_calls(record) == {"build": 1, "reading": 1, "doubts": 1}
+    assert httpx.get(call["pages_url"] + "ferries.csv", trust_env=False).content == published
 
 
 def test_a_script_that_the_model_delivers_is_run_and_only_what_it_asks_for_is_published(

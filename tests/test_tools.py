@@ -442,6 +442,18 @@ def test_a_conversion_that_cannot_be_done_changes_nothing(args: dict[str, str], 
     assert len(batch.workspace) == 0
 
 
+def test_the_row_with_the_column_names_can_be_named() -> None:
+    attachments = {"a.csv": b"By,Me\nDate,2024-05-01\n\nlake,n\nw,0\nx,1\ny,2\nz,3\n"}
+    asked = {"name": "a.csv", "path": "b.json"}
+    doubt, made = run(
+        desk(attachments=attachments), ("convert_attachment", asked), ("convert_attachment", {**asked, "header": 4})
+    ).results
+    assert (
+        "which row names the columns: perhaps 1 (`By, Me`) or 4 (`lake, n`); give its number in `header`" in doubt.text
+    )
+    assert "wrote b.json" in made.text
+
+
 def answering(data: bytes) -> Callable[[str], Awaitable[tuple[Fetched, bytes]]]:
     async def fetch(url: str) -> tuple[Fetched, bytes]:
         asked = Fetched(url=url, at=0)

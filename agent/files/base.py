@@ -140,4 +140,4 @@ def _told_header(table: Survey) -> str:
         return "no header"
     if header.doubt:
         return f"which row names the columns is not certain: {header.doubt}"
-    return "the header included" if header.number == table.first_number else f"the header is {header.number}"
+    return "the header included" if header.number == table.first_number else f"the header is row {header.number}"

@@ -9,7 +9,7 @@ import io
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 
 from agent.errors import ToolError
@@ -50,12 +50,12 @@ class CsvFile:
         """By the number of the line each begins in, the blank ones too. Raises csv.Error for a monstrous cell."""
         taken: list[str] = []
         lines = io.StringIO(self._text, newline="")
-        reader = csv.reader(_kept(lines, taken), delimiter=self.delimiter)
-        number = 1
+        reader = csv.reader(_kept(lines, taken.append), delimiter=self.delimiter)
+        before = 0
         for cells in reader:
-            if number > self._skipped:
-                yield Row(number, cells, taken[0] if len(taken) == 1 else "".join(taken))
-            number += len(taken)
+            if before >= self._skipped:
+                yield Row(before + 1, cells, taken.pop() if len(taken) == 1 else "".join(taken))
+            before = reader.line_num
             taken.clear()
 
     def bounded_rows(self) -> Iterator[Row]:
@@ -123,9 +123,9 @@ CSV = Kind(
 )
 
 
-def _kept(lines: Iterator[str], taken: list[str]) -> Iterator[str]:
+def _kept(lines: Iterator[str], keep: Callable[[str], None]) -> Iterator[str]:
     for line in lines:
-        taken.append(line)
+        keep(line)
         yield line
 
 

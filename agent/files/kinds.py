@@ -24,9 +24,9 @@ def kind_of(name: str, data: bytes) -> Kind:
     owner = next((kind for kind in KINDS if kind.owns(data)), None)
     if owner:
         return owner
-    if not is_text(data):
-        return OTHER
     named = kind_named(name)
+    if not is_text(data):
+        return XLSX if named is XLSX else OTHER  # it says why a file of that name cannot be opened
     return JSON if named is OTHER and data[:200].lstrip()[:1] in (b"{", b"[") else named
 
 

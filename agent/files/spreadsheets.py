@@ -76,6 +76,8 @@ def workbook(data: bytes) -> Iterator[Any]:
     """The workbook, for reading values. Any fault while it is open becomes a ToolError."""
     if is_locked(data):
         raise ToolError("the file is encrypted: it opens with a password only")
+    if data.startswith(OLE_MAGIC):
+        raise ToolError("the file is encrypted, or of the old make (.xls): save it as .xlsx without a password")
     if not is_zip(data):
         raise ToolError("this is no .xlsx spreadsheet")
     _refuse_bombs(data)

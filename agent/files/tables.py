@@ -12,7 +12,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from itertools import count, islice, pairwise
+from itertools import chain, count, islice, pairwise
 from typing import Any, NamedTuple
 
 from agent.errors import ToolError
@@ -250,15 +250,12 @@ def survey(rows: Iterable[Row], *, first: int, stop: int, max_cells: int, blanks
     """
     rows = iter(rows)
     sample = list(islice(rows, SAMPLED_ROWS))
-    header = find_header(sample)
-    walk = _Walk(header, first, stop, max_cells)
-    for part in (sample, rows):
-        for row in part:
-            if walk.stopped:
-                break
-            if row.cells or blanks:
-                walk.see(row)
-    return walk.result()
+    walk = _Walk(find_header(sample), first, stop, max_cells)
+    counted = (row for row in chain(sample, rows) if row[1] or blanks)
+    for row in islice(counted, max(stop, SURVEYED_ROWS)):
+        walk.see(row)
+    walk.count(counted)
+    return walk.result(next((row.number for row in sample if row.cells or blanks), 0))
 
 
 class _Walk:
@@ -266,9 +263,9 @@ class _Walk:
 
     def __init__(self, header: Header, first: int, stop: int, max_cells: int) -> None:
         self.header = header
-        self.rows = self.width = self.ragged = self._first_number = 0
+        self.rows = self.width = self.ragged = 0
         self.stopped = False
-        self._window = range(first, stop)
+        self._start, self._stop = first, stop
         self._cells_left = max_cells
         self._shown: list[str] = []
         self._brief: list[str] = []
@@ -277,20 +274,38 @@ class _Walk:
         self._usual = len(header.cells)
 
     def see(self, row: Row) -> None:
-        number, cells, _ = row
-        self._cells_left -= max(1, len(cells))
-        if self._cells_left < 0:
+        """One that may be shown, or says what its columns hold."""
+        width = len(row.cells)
+        self._cells_left -= width or 1
+        if self.stopped or self._cells_left < 0:
             self.stopped = True
             return
         self.rows += 1
-        self._first_number = self._first_number or number
-        self.width = max(self.width, len(cells))
-        if self.rows >= self._window.stop:
+        self.width = max(self.width, width)
+        if self.rows >= self._stop:
             self._tail.append(row)
-        elif self.rows >= self._window.start:
+        elif self.rows >= self._start:
             self._shown.append(_row_text(row))
-        if number >= self.header.number:
+        if self.rows > SURVEYED_ROWS:
+            self.ragged += width != self._usual
+        elif row.number >= self.header.number:
             self._see_cells(row)
+
+    def count(self, rows: Iterable[Row]) -> None:
+        """The rest, of which there may be millions."""
+        left, most, usual, seen, ragged = self._cells_left, self.width, self._usual, 0, 0
+        for row in () if self.stopped else rows:
+            width = len(row[1])
+            left -= width or 1
+            if left < 0:
+                self.stopped = True
+                break
+            seen += 1
+            ragged += width != usual
+            if width > most:
+                most = width
+            self._tail.append(row)
+        self.width, self.rows, self.ragged = most, self.rows + seen, self.ragged + ragged
 
     def _see_cells(self, row: Row) -> None:
         """Of the row with the names and of those below it."""
@@ -300,14 +315,14 @@ class _Walk:
             self._brief.append(_row_text(row))
         self._usual = self._usual or width
         self.ragged += width != self._usual
-        if number != self.header.number and self.rows <= SURVEYED_ROWS:
+        if number != self.header.number:
             columns = self._columns
             if width > len(columns) < SURVEYED_COLUMNS:
                 columns += [_Column() for _ in range(len(columns), min(width, SURVEYED_COLUMNS))]
             for column, cell in zip(columns, cells, strict=False):
                 column.see(cell)
 
-    def result(self) -> Survey:
+    def result(self, first_number: int) -> Survey:
         names = self.header.cells[:SURVEYED_COLUMNS]
         whole = not self.stopped and self.rows <= SURVEYED_ROWS
         repeated = tuple(name for name, times in Counter(self.header.cells).items() if times > 1 and name.strip())
@@ -324,7 +339,7 @@ class _Walk:
             shown=tuple(self._shown),
             tail=() if self.stopped else tuple(map(_row_text, self._tail)),
             brief=tuple(self._brief),
-            first_number=self._first_number,
+            first_number=first_number,
         )
 
 

@@ -30,7 +30,7 @@ def nodes(selector: str) -> str | None:
     if path := XPATH.fullmatch(selector):
         return _xpath(path["marked"] or path["bare"])
     if text := _TEXT.fullmatch(selector):
-        return _with_text("body *", text)
+        return _with_text("body :not(script, style, template)", text)
     if found := _WITH_TEXT.fullmatch(selector):
         if _ONLY_PLAYWRIGHT.search(found["css"]):
             return None
