@@ -152,7 +152,7 @@ class NoAccess(GitError):
     """The host refuses a request for this repository, with this status, these headers (in lower case) and words."""
 
     def __init__(self, message: str, status: int, headers: Mapping[str, str], said: str) -> None:
-        super().__init__(message, status, dict(headers), said)
+        super().__init__(message, status, headers, said)
         self.status = status
         self.headers = headers
         self.said = said

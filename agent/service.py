@@ -9,7 +9,7 @@ from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
 import httpx
@@ -35,9 +35,11 @@ from agent.review.review import Reviewer
 from agent.sandbox.sandbox import Sandbox
 from agent.settings import Settings
 from agent.store import Store
-from agent.worker.engine import Engine
 from agent.worker.parts import Parts
 from agent.worker.prompt import check_prompts
+
+if TYPE_CHECKING:
+    from agent.worker.engine import Engine
 
 
 class Accepted(Record):
@@ -60,7 +62,13 @@ class Service:
     """Takes tasks and says how it is; the work itself is done by the engine."""
 
     def __init__(
-        self, settings: Settings, parts: Parts, engine: Engine, sites: ASGIApp, browser: Browser, admin_token: SecretStr
+        self,
+        settings: Settings,
+        parts: Parts,
+        engine: "Engine",
+        sites: ASGIApp,
+        browser: Browser,
+        admin_token: SecretStr,
     ) -> None:
         self.settings = settings
         self.admin_token = admin_token
@@ -144,6 +152,8 @@ async def running(settings: Settings, *, web: Callable[..., httpx.AsyncClient] =
             clients, fetch = Clients(http, loopback, internet), Fetcher(internet, settings.data_dir / "cache")
             parts = assemble(settings, store, repositories, clients, browser, fetch)
             await asyncio.to_thread(check_prompts, settings.prompts_dir)
+            from agent.worker.engine import Engine  # DBOS takes a while to import
+
             engine = Engine(
                 parts,
                 database=settings.database,

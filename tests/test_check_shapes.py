@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from agent.intake.checks import read_checks
-from tests.reviewer import Reviewer, html, reviewing_browser, task
+from tests.reviewer import Chromium, html, running_chromium, task
 
 GOOD = html(
     '<h1>Lake  Mjosa</h1><p id="depth">453</p><input id="unit" value="metres"><ul><li>a</li><li>b</li><li>c</li></ul>'
@@ -60,12 +60,12 @@ def verdicts() -> Iterator[list[list[str]]]:
     checks, skipped = read_checks(SENT, 1)
     assert (len(checks), skipped) == (len(SENT), ())
     asked = task(*((check.kind, check.text) for check in checks), brief="A page")
-    with reviewing_browser() as reviewer:
-        yield [_verdicts(reviewer, asked, page) for page in (GOOD, OTHER)]
+    with running_chromium() as chromium:
+        yield [_verdicts(chromium, asked, page) for page in (GOOD, OTHER)]
 
 
-def _verdicts(reviewer: Reviewer, asked: Any, page: str) -> list[str]:
-    found = reviewer.review(asked, page, more__html=b"<!doctype html><title>x</title>")
+def _verdicts(chromium: Chromium, asked: Any, page: str) -> list[str]:
+    found = chromium.review(asked, page, {"more.html": b"<!doctype html><title>x</title>"})
     return [finding.verdict for finding in found.findings if finding.origin == "check"]
 
 

@@ -344,7 +344,7 @@ def test_doctor_names_a_taken_port(run: Run, taken_port: int) -> None:
 
 
 def test_doctor_call_asks_the_model_once(run: Run, tmp_path: Path) -> None:
-    replay = {"conversations": [{"when": "", "replies": [{"text": "ready"}]}]}
+    replay = {"conversations": [{"when": "", "question": True, "replies": [{"text": "ready"}]}]}
     file = write(tmp_path / "replay.json", replay)
     assert "said" not in run("doctor", **HEALTHY, LLM_MODEL=f"replay/{file}")[1]
     code, out, _ = run("doctor", "--call", **HEALTHY, LLM_MODEL=f"replay/{file}")

@@ -38,6 +38,8 @@ VARIABLES = {
     "attachments": [{"name": "ferries.csv", "published": True, "preview": "ferries.csv: csv"}],
     "files": [],
     "workflows": False,
+    "libraries": [],
+    "fetches": False,
     "checks": CHECKS,
     "unread_checks": 0,
     "earlier_checks": [],
@@ -59,12 +61,25 @@ def test_system_prompt_and_tools_cost_little(tokens: tiktoken.Encoding) -> None:
     assert len(tokens.encode(fixed)) <= MAX_FIXED_TOKENS
 
 
-def test_what_compiler_and_judge_are_told_costs_little(tokens: tiktoken.Encoding) -> None:
-    prompts = Prompts(PROMPTS)
-    compiler = prompts.render("probes.md.j2", brief="", checks="")
-    judge = prompts.render("judge.md.j2", brief="", checks="", exhibits=())
-    assert len(tokens.encode(compiler)) <= 480
-    assert len(tokens.encode(judge)) <= 300
+QUESTIONS: dict[str, tuple[dict[str, object], int]] = {  # with nothing of a task in them, and their bound in tokens
+    "reading.md.j2": ({"briefs": "", "checks": "", "checks_only": False, "previews": [], "earlier": ""}, 1_000),
+    "doubts.md.j2": (
+        {"briefs": "", "checks": "", "doubts": [], "changes": [], "files": [], "objection": ""}, 360,
+    ),
+    "judge.md.j2": ({"briefs": "", "questions": [], "exhibits": [], "pictures": False}, 300),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_what_the_reader_is_told_costs_little(tokens: tiktoken.Encoding, name: str) -> None:
+    variables, bound = QUESTIONS[name]
+    assert len(tokens.encode(Prompts(PROMPTS).render(name, **variables))) <= bound
+
+
+def test_libraries_and_fetching_are_told_where_they_are_asked_for() -> None:
+    for change, words in ({"libraries": ["cdn/marked.js"]}, "cdn/marked.js"), ({"fetches": True}, "call fetch"):
+        texts = [Prompts(PROMPTS).render("task.md.j2", **{**VARIABLES, **more}) for more in ({}, change)]
+        assert [words in text for text in texts] == [False, True]
 
 
 def assert_short(files: Mapping[str, bytes], tokens: tiktoken.Encoding) -> None:

@@ -163,7 +163,8 @@ def test_a_brief_becomes_a_live_site_and_one_call_back(
     assert record["publication"]["live"] is True
     assert model_calls(record) == {"build": 1, "reading": 1}
     assert len(asked(llm, body["task"])) == 1
-    assert [check["verdict"] for check in record["checks"]] == ["unknown", "unknown"], "without a browser"
+    found = [check["verdict"] for check in record["checks"]]
+    assert (found[:2], set(found[2:])) == (["unknown", "unknown"], {"pass"}), "no page was opened, all files are right"
 
     (call,) = grader.wait_for(body["nonce"])
     publication = {k: record["publication"][k] for k in ("repo_url", "commit_sha", "pages_url")}
@@ -183,7 +184,7 @@ def test_without_a_browser_what_a_page_must_show_is_unknown_and_the_record_says_
     body = task(grader.url, checks=["The page sounds friendly", {"selector": "#total"}])
     record = door.finish(door.send_task(body)["id"])
     assert record["stopped_by"] == "passed"
-    assert [check["verdict"] for check in record["checks"]] == ["unknown", "unknown"]
+    assert [check["verdict"] for check in record["checks"][:2]] == ["unknown", "unknown"]
     assert "BROWSER=off" in record["checks"][1]["evidence"]
     assert model_calls(record) == {"build": 1, "reading": 1}
 

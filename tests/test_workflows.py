@@ -75,7 +75,6 @@ def test_a_workflow_that_github_runs_has_no_fault(text: str) -> None:
         (TEST_ONLY.replace("runs-on: ubuntu-latest, ", ""), "runs-on"),
         (TEST_ONLY.replace("[{run: echo hello}]", "[{name: nothing}]"), "step 1"),
         (TEST_ONLY.replace("[{run: echo hello}]", "[]"), "`steps`"),
-        (TEST_ONLY.replace("[push, pull_request]", "workflow_dispatch"), "hold push"),
         (GOOD.replace("[main]", "[release]"), "hold push"),
         (GOOD.replace("branches: [main]", "tags: [v1]"), "hold push"),
         (GOOD.replace("branches: [main]", "branches-ignore: ['m*']"), "hold push"),
