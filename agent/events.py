@@ -27,7 +27,7 @@ def configure(secrets: Sequence[str], *, as_json: bool | None = None, quiet: boo
             structlog.dev.ConsoleRenderer() if human else structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING if quiet else logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # of now: it may be another one later
         cache_logger_on_first_use=False,
     )
 

@@ -104,7 +104,10 @@ class Reviewer:
         )
         browser = no_browser or self._browser.status
         results = tuple(self._result(test_id, outcome) for test_id, outcome in outcomes.items())
-        checks = tuple(self._checked(check, subject.task, seen.outcomes) for check in subject.task.checks)
+        unseen = Outcome("unknown", no_browser or "it was not run")
+        checks = tuple(
+            self._checked(check, subject.task, seen.outcomes.get(check.id, unseen)) for check in subject.task.checks
+        )
         reviewed = Review(
             findings=(*checks, *static, *map(self._redacted, seen.rules)),
             results=results,
@@ -290,9 +293,8 @@ class Reviewer:
         evidence = one_line(redact(outcome.evidence, self._secrets), MAX_EVIDENCE_CHARS)
         return TestResult(id=test_id, verdict=outcome.verdict, evidence=evidence, guess=outcome.guess)
 
-    def _checked(self, check: Check, task: Task, seen: Mapping[str, Outcome]) -> Finding:
+    def _checked(self, check: Check, task: Task, outcome: Outcome) -> Finding:
         """An evaluator's own expression; a sentence is undecided until its tests are weighed."""
-        outcome = seen.get(check.id, Outcome("unknown", "it was not run"))
         return Finding(
             id=check.id,
             origin="check",

@@ -41,8 +41,9 @@ class Settled(Record):
     review: Review
     tests: dict[str, AcceptanceTest] = Field(default_factory=dict)  # those that changed, by id
     put_back: tuple[str, ...] = ()  # attachments that get the bytes they were sent with
-    left_changed: tuple[str, ...] = ()  # attachments that were changed, and nobody said that they should not be
-    asked: bool = False  # the call for doubts was made
+    wanted: tuple[str, ...] = ()  # attachments that the task wants changed, as the reader says
+    left_changed: tuple[str, ...] = ()  # attachments that were changed, and nobody said whether that is wanted
+    asked: str = ""  # what the reader was called for
     usage: Usage = NOTHING
 
 
@@ -88,16 +89,23 @@ class Reader:
         nobody = Reading(requirements=tuple(earlier), why_not=f"nobody read the task: {why_not}")
         return Read(reading=nobody, usage=usage)
 
-    async def settle(self, rounds: Sequence[Task], subject: Subject, review: Review, *, objection: str = "") -> Settled:
-        """One call for all doubts of a version; with an `objection` also for tests that were confirmed."""
+    async def settle(
+        self,
+        rounds: Sequence[Task],
+        subject: Subject,
+        review: Review,
+        tests: Sequence[AcceptanceTest],
+        name: str,
+        *,
+        objection: str = "",
+    ) -> Settled:
+        """One call, `name` of its run, for these tests and for every attachment that was changed."""
         read = subject.reading
-        tests = doubts.objected(read, review) if objection else doubts.doubtful(read, review)
         changes = doubts.changed(subject.workspace, subject.attachments, read)
         asked = [*(test.id for test in tests), *(doubts.CHANGE + name for name in changes)]
         messages = questions.settling(
             Prompts(self.prompts_dir), rounds, tests, read, review, subject.workspace, subject.attachments, objection
         )
-        name = "objection" if objection else "doubts"
         try:
             text, usage = await self._ask(self.model, subject.task, name, messages, SHORT_ANSWER_S)
             answers = doubts.read(text, asked)
@@ -109,12 +117,14 @@ class Reader:
             return Settled(review=review, usage=usage)
         settled = {test.id: doubts.settled(test, answers.get(test.id)) for test in tests}
         settled, review = await self._fixed_run(settled, subject, review)
-        put_back = [n for n in changes if (said := answers.get(doubts.CHANGE + n)) and said.wrong == "site"]
+        said = {name: answers[key].wrong for name in changes if (key := doubts.CHANGE + name) in answers}
+        put_back, wanted = ([n for n, wrong in said.items() if wrong == kind] for kind in ("site", "test"))
         return Settled(
             review=weighed(review, subject.task, read.with_tests(settled)),
             tests=settled,
             put_back=tuple(put_back),
-            left_changed=tuple(name for name in changes if name not in put_back),
+            wanted=tuple(wanted),
+            left_changed=tuple(name for name in changes if name not in (*put_back, *wanted)),
             usage=usage,
         )
 

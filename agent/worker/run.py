@@ -94,7 +94,8 @@ class TaskRun:
         self._rounds: list[Task]
         self._reading = Reading()  # of the task, its tests as they stand
         self._task_read = False
-        self._doubts_asked = False  # one call settles doubts, another one hears an objection
+        self._asked: frozenset[str] = frozenset()  # one call settles doubts, one changes of a site that does not load
+        self._wanted: frozenset[str] = frozenset()  # attachments whose change the reader upheld
         self._judgings = 0
         self._failed: frozenset[str] = frozenset()  # tests that failed last time
         self._notes: tuple[str, ...] = ()  # on the last version, for the writer
@@ -336,7 +337,10 @@ class TaskRun:
 
         async def act() -> Json:
             subject = self._subject(version.workspace)
-            settled = await self._reader().settle(self._rounds, subject, version.review, objection=objection)
+            tests = doubts.objected(self._reading, version.review)
+            settled = await self._reader().settle(
+                self._rounds, subject, version.review, tests, "objection", objection=objection
+            )
             await self._show(Version(version.workspace, settled.review))
             return settled.model_dump(mode="json")
 
@@ -346,23 +350,25 @@ class TaskRun:
         """What nobody can be asked about is a guess."""
         read = subject.reading
         loads = not review.is_broken and not any(f.origin == "rule" and f.id == "errors" for f in review.failures)
-        doubted = doubtful(read, review)
-        changed = doubts.changed(subject.workspace, subject.attachments, read)
-        if not (doubted or changed) or not subject.patient or not loads:
+        doubted = doubtful(read, review) if loads else ()
+        changed = doubts.changed(subject.workspace, subject.attachments, read).keys() - self._wanted
+        if not (doubted or changed) or not subject.patient:
             return Settled(review=review)
-        if self._doubts_asked or not self._may_spend():
+        name = "doubts" if loads else "changes"
+        if name in self._asked or not self._may_spend():
             guesses = {test.id: doubts.given_up(test) for test in doubted}
             guessed = weighed(review, subject.task, read.with_tests(guesses))
             return Settled(review=guessed, tests=guesses, left_changed=tuple(changed))
-        settled = await self._reader().settle(self._rounds, subject, review)
+        settled = await self._reader().settle(self._rounds, subject, review, doubted, name)
         if settled.put_back:
             restored = self._put_back(subject.workspace, settled.put_back)
             again = await self._review_now(restored, read.with_tests(settled.tests))
             settled = settled.model_copy(update={"review": again})
-        return settled.model_copy(update={"asked": True})
+        return settled.model_copy(update={"asked": name})
 
     async def _settled(self, workspace: Workspace, settled: Settled) -> Version:
-        self._doubts_asked = self._doubts_asked or settled.asked
+        self._asked |= {settled.asked}
+        self._wanted |= {*settled.wanted}
         self._reading = self._reading.with_tests(settled.tests)
         self._failed = frozenset(result.id for result in settled.review.results if result.verdict == "fail")
         self._notes = _notes(settled)
@@ -496,6 +502,8 @@ class TaskRun:
             secrets=self._parts.secrets,
             refused=refused,
         )
+        changed = [n for n in doubts.changed(files, self._attachments, self._reading) if n not in self._wanted]
+        left = _notes(Settled(review=progress.best.review, left_changed=tuple(changed)))
         unchanged = files == progress.best.workspace
         build = Build(
             files=files.manifest,
@@ -503,7 +511,7 @@ class TaskRun:
             usage=progress.usage + self.spent,
             turns=progress.turns,
             stopped_by=progress.stopped_by or "passed",
-            error=error,
+            error="; ".join(filter(None, (error, *left))),
             models=progress.models,
             prompts_sha256=self._job.prompts_sha256,
         )
