@@ -11,9 +11,11 @@ import pytest
 from tests.harness import Journal, Json, accept, assembled, attachment, good_site, settings, task
 from tests.provider import Provider, calls, chat, prompt, provider, says
 
-WRONG = good_site("Wrong")
-WRONG_IN_WORDS = "\n\n".join(f"FILE: {given['path']}\n````\n{given['content']}````" for _, given in WRONG)
-RIGHT_IN_WORDS = WRONG_IN_WORDS.replace("Wrong", "Harbour")
+WRONG = good_site("Wrong")[:1]  # without a README.md: that much is seen without a browser
+WRONG_IN_WORDS, RIGHT_IN_WORDS = (
+    "\n\n".join(f"FILE: {given['path']}\n````\n{given['content']}````" for _, given in site)
+    for site in (WRONG, good_site())
+)
 UNREADABLE = ("write_file", '{"path": "index.html", "content": "<ht')
 
 
@@ -49,7 +51,7 @@ def test_a_whole_run_only_grows_at_its_end_through_faults_and_kills(tmp_path: Pa
     ]
     with provider(script) as llm:
         built(tmp_path, llm, task("http://127.0.0.1:9/"), kills=(2, 3, 5))
-    assert turns(llm) == [2, 4, 6, 6, 10, 13]
+    assert turns(llm) == [2, 4, 6, 6, 9, 12]
     assert [request.body["messages"][-1]["role"] for request in llm.requests[2:]] == ["tool"] * 4
 
 
@@ -80,11 +82,11 @@ def test_instructions_and_tools_are_the_same_for_every_task_and_round(tmp_path: 
 
 def test_a_conversation_grown_too_long_moves_once(tmp_path: Path) -> None:
     long = attachment("long.txt", b"A line of a long text.\n" * 1_000, "text/plain")
-    reading = calls(*[("read_attachment", {"name": "long.txt"})] * 10)
+    reading = calls(*[("read_attachment", {"name": "long.txt"})] * 11)
     fixed = ("edit_file", {"path": "index.html", "edits": [{"old": "Wrong", "new": "Harbour"}]})
     with provider([reading, calls(*WRONG), reading, calls(fixed), calls(*good_site())], moves=1) as llm:
         built(tmp_path, llm, task("http://127.0.0.1:9/", attachments=[long]))
-    assert [json.dumps(request.body).count("is left out") for request in llm.requests] == [0, 0, 0, 10, 10]
+    assert [json.dumps(request.body).count("is left out") for request in llm.requests] == [0, 0, 0, 11, 11]
 
 
 def test_a_beginning_that_moves_is_seen() -> None:

@@ -31,6 +31,9 @@ FILE = {
 }
 
 
+TOOLS: list[Json] = [{"type": "function", "function": {"name": "write_file"}}]  # what questions come without
+
+
 class Sleeper:
     def __init__(self) -> None:
         self.slept: list[float] = []
@@ -46,7 +49,7 @@ def recording(folder: Path, content: object = FILE) -> Path:
 
 
 def ask(model: ReplayModel, *messages: Json, timeout_s: float = 60) -> Reply:
-    return asyncio.run(model.complete(ModelRequest(messages, timeout_s=timeout_s)))
+    return asyncio.run(model.complete(ModelRequest(messages, TOOLS, timeout_s=timeout_s)))
 
 
 def user(content: Any) -> Json:
@@ -127,3 +130,11 @@ def test_it_waits_as_recorded_but_not_beyond_the_deadline(tmp_path: Path) -> Non
 def test_a_file_that_is_no_recording_is_a_sentence(tmp_path: Path, content: object, place: str) -> None:
     with pytest.raises(ConfigError, match=place):
         ReplayModel(recording(tmp_path, content))
+
+
+def test_a_question_beside_the_building_has_conversations_of_its_own(tmp_path: Path) -> None:
+    path = recording(tmp_path, {"conversations": [{"when": "ferries", "question": True, "replies": [{"text": "So."}]}]})
+    model = ReplayModel(path, sleep=Sleeper())
+    assert asyncio.run(model.complete(ModelRequest([user("ferries")], timeout_s=5))).text == "So."
+    with pytest.raises(Permanent, match="no recorded answers"):
+        ask(model, user("ferries"))
