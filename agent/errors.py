@@ -91,7 +91,7 @@ class ModelError(AgentError):
 
 
 class Transient(ModelError):
-    """The provider may answer the same call later. `retry_after_s` is its own wish, when it named one."""
+    """The provider may answer the same call later. `retry_after_s` is its own request, when it named one."""
 
     def __init__(
         self, message: str, retry_after_s: float | None = None, spent: Mapping[str, Any] | None = None

@@ -161,7 +161,7 @@ class Store:
         self._engine.dispose()
 
     def trouble(self) -> str | None:
-        """None when the database answers, else the sentence that says what to mend."""
+        """None when the database answers, else the sentence that says what to fix."""
         try:
             with self._engine.connect() as db:
                 db.execute(sa.select(1))

@@ -47,7 +47,7 @@ def is_css(selector: str) -> bool:
 
 
 def condition(found: str, wanted: Mapping[str, Any]) -> str | None:
-    """An expression that holds when what was found is as wanted; None where a wish is of an unknown sort."""
+    """An expression that holds when what was found is as wanted; None where a request is of an unknown sort."""
     parts = [_part(key, value, wanted) for key, value in wanted.items() if key not in ("attribute", "exists")]
     if any(part is None for part in parts) or (not parts and "exists" not in wanted):
         return None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from agent.records import Verdict
 
-Faults = Iterator[str]  # what is wrong, each with what would mend it; none: the rule holds
+Faults = Iterator[str]  # what is wrong, each with what would fix it; none: the rule holds
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What the model reads after a batch: what fails, what was seen, what mends it; nothing else."""
+"""What the model reads after a batch: what fails, what was seen, what fixes it; nothing else."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What is wrong on any page that runs, whatever its task: uncaught errors, requests in vain, links to nowhere."""
+"""What is wrong on any page that runs, whatever its task: uncaught errors, failed requests, links to nowhere."""
 
 import re
 from collections.abc import Iterable, Mapping
