@@ -32,7 +32,7 @@ def walked(data_dir: Path, llm: Provider, internet: Internet, **body: object) ->
     return asyncio.run(twice())
 
 
-def test_a_replayed_fetch_reaches_nobody_and_the_review_still_knows_what_it_brought(tmp_path: Path) -> None:
+def test_a_replayed_fetch_reaches_nobody_and_the_record_still_knows_what_it_brought(tmp_path: Path) -> None:
     internet, brief = Internet({URL: DATA}), f"Fetch {URL} and save its boats in data.json."
     with provider([calls(*CALLS), fault(401, "no more")]) as llm:
         first, second = walked(tmp_path, llm, internet, brief=brief, checks=[])
@@ -43,5 +43,3 @@ def test_a_replayed_fetch_reaches_nobody_and_the_review_still_knows_what_it_brou
         (200, sha256(DATA), "boats.json", None),
         (404, "", "", "open.example answers 404"),
     ]
-    found = next(finding for finding in second.findings if finding.id == "provenance")
-    assert (found.verdict, "`boats` 4321 stands nowhere" in found.evidence) == ("fail", True)
