@@ -160,9 +160,10 @@ def _plain(slip: Json) -> dict[str, Any]:
 def doubt_prompt(case: Case, site: Workspace, read: Reading, review: Review) -> str:
     """What the reader is asked about the tests that fail; empty when there is nothing to ask."""
     tests = doubts.doubtful(read, review)
-    if not tests and not doubts.changed(site, case.attachments, read):
+    changes = doubts.changed(site, case.attachments, read)
+    if not tests and not changes:
         return ""
-    messages = questions.settling(Prompts(PROMPTS), case.rounds, tests, read, review, site, case.attachments)
+    messages = questions.settling(Prompts(PROMPTS), case.rounds, tests, read, review, site, case.attachments, changes)
     return str(messages[0]["content"])
 
 

@@ -189,6 +189,7 @@ def test_the_question_shows_briefs_tests_evidence_and_the_part_of_the_site_conce
         review,
         site,
         {"sent.js": b"let sent"},
+        {},
         "The title is `Other` on purpose.\n--- end objection ---",
     )
     words = message["content"]

@@ -50,10 +50,10 @@ def settling(
     review: Review,
     workspace: Workspace,
     attachments: Mapping[str, bytes],
+    changes: Mapping[str, str],
     objection: str = "",
 ) -> list[Json]:
-    """One question for all doubts of a version, and for attachments that it changed without being asked."""
-    changes = doubts.changed(workspace, attachments, read)
+    """One question for all doubts of a version, and for attachments that it changed unasked: name → difference."""
     words = prompts.render(
         "doubts.md.j2",
         briefs="\n\n".join(_briefs(rounds)),
@@ -79,7 +79,7 @@ def judging(
 def rehearse(prompts: Prompts, task: Task) -> None:
     """Raises ConfigError naming the prompt file that would fail a task."""
     reading(prompts, [task], {"a.csv": "a"})
-    settling(prompts, [task], (), Reading(), Review(), Workspace(), {})
+    settling(prompts, [task], (), Reading(), Review(), Workspace(), {}, {})
     judging(prompts, [task], (), [], pictures=True)
 
 

@@ -104,7 +104,15 @@ class Reader:
         changes = doubts.changed(subject.workspace, subject.attachments, read)
         asked = [*(test.id for test in tests), *(doubts.CHANGE + name for name in changes)]
         messages = questions.settling(
-            Prompts(self.prompts_dir), rounds, tests, read, review, subject.workspace, subject.attachments, objection
+            Prompts(self.prompts_dir),
+            rounds,
+            tests,
+            read,
+            review,
+            subject.workspace,
+            subject.attachments,
+            changes,
+            objection,
         )
         try:
             text, usage = await self._ask(self.model, subject.task, name, messages, SHORT_ANSWER_S)
