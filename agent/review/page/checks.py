@@ -89,7 +89,7 @@ def acts(source: str) -> bool:
 
 
 def patience(brief: str, checks: Sequence[Check], hopeless: Collection[str]) -> dict[str, float]:
-    """Id → seconds. `hopeless`: ids of those that reading has refuted; they are not waited for long."""
+    """Id → seconds. `hopeless`: ids of those that are not waited for long."""
     return {check.id: HOPELESS_S if check.id in hopeless else patience_s(brief, check) for check in checks}
 
 
